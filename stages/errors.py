@@ -1,0 +1,95 @@
+"""The few errors a user can meet: each one sentence that says what, where and the mend."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+DONE, FAILED, USAGE, REFUSED, ENDPOINT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+
+class PipelineError(Exception):
+    """Something a user can mend. The message is one sentence; `code` is the exit code."""
+
+    code = FAILED
+
+
+class ParamsError(PipelineError):
+    """params.yaml holds an unknown key, a wrong type or an impossible value."""
+
+    code = USAGE
+
+
+class SourceError(PipelineError):
+    """An upstream file is missing, changed, or not what its source declares."""
+
+
+class LawError(PipelineError):
+    """A law of the pipeline (conservation, no leak, obligations) does not hold: a bug or bad data."""
+
+
+class RefusedError(PipelineError):
+    """A licence or a policy forbids what was asked."""
+
+    code = REFUSED
+
+
+class EndpointError(PipelineError):
+    """A remote service refused us for a reason that a retry cannot cure."""
+
+    code = ENDPOINT
+
+
+class IncompleteError(PipelineError):
+    """Work stopped before the end by a limit; what was done is kept."""
+
+    code = INCOMPLETE
+
+
+_MENDS = {
+    errno.ENOSPC: "the disk is full: free some space and run `dvc repro` again; nothing half-written was kept",
+    errno.EDQUOT: "the disk quota is used up: free some space and run `dvc repro` again",
+    errno.EFBIG: "a file would pass the size limit of this process (see `ulimit -f`): raise it and run `dvc repro` again",
+    errno.EROFS: "the folder is read-only: build where you may write, or remount it, and run `dvc repro` again",
+    errno.EACCES: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
+    errno.EPERM: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
+    errno.EMFILE: "too many files are open: raise `ulimit -n` to 256 or more and run `dvc repro` again",
+    errno.ENOMEM: "memory ran out: close other programs or lower engine.workers and run `dvc repro` again",
+}
+
+
+def sentence(error: BaseException) -> str | None:
+    """The one sentence for an error a user can mend, or None for a bug."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return _MENDS[errno.ENOMEM]
+    if isinstance(error, OSError) and error.errno in _MENDS:
+        where = f"{error.filename}: " if error.filename else ""
+        return where + _MENDS[error.errno]
+    return None
+
+
+def run(main: Callable[..., None]) -> NoReturn:
+    """Run a stage's main with the command line's words; end with one sentence and an exit code.
+
+    Bugs keep their traceback: it is what a maintainer needs, and no user error takes this way.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "SIGXFSZ"):  # without this, RLIMIT_FSIZE kills before the sentence
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        print("interrupted: run `dvc repro` to go on where it stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        text = sentence(error)
+        if text is None:
+            raise
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(error.code if isinstance(error, PipelineError) else FAILED)
+    sys.exit(DONE)

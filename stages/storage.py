@@ -1,0 +1,204 @@
+"""Atomic, streaming, byte-reproducible writers and readers.
+
+A file gets its final name only when it is whole and on disk; a killed writer leaves a `.part` that the next one removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    part = _part(path)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on success put it in the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    part = _part(path)
+    part.mkdir()
+    try:
+        yield part
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of the same out left behind."""
+    for stale in path.parent.glob(f".{path.name}.*.part"):
+        pid = stale.name.rsplit(".", 2)[1]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sha256(path: Path) -> str:
+    """The hex sha256 of a file, streamed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document: sorted keys, two spaces, final newline."""
+    with atomic(path) as part:
+        part.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_json(path: Path) -> Any:
+    return orjson.loads(path.read_bytes())
+
+
+def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Stream a Parquet file, one batch of bounded size at a time."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, columns=columns, use_threads=False).to_batches()
+
+
+def row_bytes(array: pa.Array | pa.RecordBatch) -> np.ndarray:
+    """Bytes of text per row (int64), lists and structs included; a function of the values alone."""
+    if isinstance(array, pa.RecordBatch):
+        return sum((row_bytes(column) for column in array.columns), np.zeros(len(array), np.int64))
+    kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    if pa.types.is_list(kind):
+        total = np.concatenate([[0], np.cumsum(row_bytes(array.flatten()))])
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        ends = np.cumsum(lengths)
+        return total[ends] - total[ends - lengths]
+    if pa.types.is_struct(kind):
+        return sum((row_bytes(field) for field in array.flatten()), np.zeros(len(array), np.int64))
+    return np.full(len(array), 8, np.int64)
+
+
+class ParquetSink:
+    """A Parquet file whose row groups depend on the rows alone, not on the batches they came in.
+
+    `published` adds the page index and content-defined chunks that the Hub's viewer and storage like.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, *, published: bool = False) -> None:
+        self._writer = pq.ParquetWriter(
+            path, schema, compression="zstd", compression_level=1,
+            write_page_index=published, use_content_defined_chunking=published,
+        )  # fmt: skip
+        self._schema = schema
+        self._pending: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows; the schema is the sink's."""
+        sizes = np.cumsum(row_bytes(batch))
+        start = 0
+        while start < len(batch):
+            before = int(sizes[start - 1]) if start else 0
+            full = int(np.searchsorted(sizes, before + BYTES - self._bytes)) + 1  # rows up to the one that fills it
+            stop = min(len(batch), start + ROWS - self._rows, max(full, start + 1))
+            self._pending.append(batch.slice(start, stop - start))
+            self._rows += stop - start
+            self._bytes += int(sizes[stop - 1]) - before
+            if self._rows >= ROWS or self._bytes >= BYTES:
+                self._flush()
+            start = stop
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending, self._schema).combine_chunks())
+        self._pending, self._rows, self._bytes = [], 0, 0
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+class JsonLinesSink:
+    """JSON Lines: UTF-8, LF, no blank line, keys in the order of the columns."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def write(self, rows: Iterable[Any]) -> None:
+        self._file.write(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class JsonArraySink:
+    """One JSON array, one row a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._file.write(b"[")
+        self._gap = b"\n"
+
+    def write(self, rows: Iterable[Any]) -> None:
+        text = b",\n".join(orjson.dumps(row) for row in rows)
+        if text:
+            self._file.write(self._gap + text)
+            self._gap = b",\n"
+
+    def close(self) -> None:
+        self._file.write(b"\n]\n")
+        self._file.close()
+
+
+class CsvSink:
+    """CSV by RFC 4180: UTF-8, every cell quoted, LF; null is an empty cell."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        # Quoting every cell keeps a lone CR inside its cell, which csv's minimal quoting does not.
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._csv = csv.writer(self._file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        self._csv.writerow(columns)
+
+    def write(self, rows: Iterable[Sequence[str | None]]) -> None:
+        self._csv.writerows(rows)
+
+    def close(self) -> None:
+        self._file.close()

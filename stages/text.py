@@ -1,0 +1,141 @@
+"""Text: folding for comparison, and the repairs that lose no meaning.
+
+Unicode tables come from the pinned pyarrow (utf8proc, RE2), never from Python's `unicodedata`,
+whose version changes between Python 3.11 and 3.13: the same text folds alike everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_SEPARATOR = b"\0"  # no record holds a NUL: normalize rejects such rows
+_PUNCTUATION = bytes(b for b in range(1, 128) if not chr(b).isalnum())
+_LOWER = bytes(b + 32 if 65 <= b <= 90 else b for b in range(256))
+_SPACED = bytes(32 if b in _PUNCTUATION else c for b, c in zip(range(256), _LOWER, strict=True))
+
+# A run of non-ASCII bytes is whole code points. A combining mark (lead byte CC) composes with the ASCII
+# letter before it, so that letter joins the run.
+_RUN = re.compile(rb"(?:[\x01-\x7f](?=\xcc))?[\x80-\xff]+")
+_CACHE_RUNS, _CACHE_BYTES = 100_000, 64
+_caches: dict[bytes, dict[bytes, bytes]] = {b"": {}, b" ": {}}
+
+
+def fold(texts: pa.StringArray) -> pa.StringArray:
+    """Fold texts for comparison: NFKC, case, and letters, marks and digits only.
+
+    >>> fold(pa.array(["Hang out with.Seriously", "hang  out with. SERIOUSLY!"])).to_pylist()
+    ['hangoutwithseriously', 'hangoutwithseriously']
+    """
+    return _fold(texts, b"")
+
+
+def words(texts: pa.StringArray) -> pa.StringArray:
+    """Like `fold`, with each run of other characters as spaces, so that words stay apart.
+
+    >>> words(pa.array(["Don't—stop"])).to_pylist()
+    ['don t stop']
+    """
+    return _fold(texts, b" ")
+
+
+def _fold(texts: pa.StringArray, gap: bytes) -> pa.StringArray:
+    if len(texts) == 0:
+        return pa.array([], pa.string())
+    joined = _join(texts)
+    if not joined.isascii():
+        joined = _fold_runs(joined, gap)
+    folded = joined.translate(_SPACED) if gap else joined.translate(_LOWER, _PUNCTUATION)
+    ends = np.flatnonzero(np.frombuffer(folded, np.uint8) == 0)
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    offsets[1:] = ends - np.arange(len(texts))
+    values = folded.translate(None, _SEPARATOR)
+    return cast(pa.StringArray, pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(values)))
+
+
+def _join(texts: pa.StringArray) -> bytes:
+    """All texts in one byte string, each ended by a NUL; null counts as empty."""
+    texts = texts.fill_null("")
+    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+    return cast(bytes, pc.binary_join(whole, "\0")[0].as_buffer().to_pybytes()) + _SEPARATOR
+
+
+def _fold_runs(joined: bytes, gap: bytes) -> bytes:
+    cache = _caches[gap]
+    if len(cache) > _CACHE_RUNS:
+        cache.clear()
+    fresh = list(set(_RUN.findall(joined)) - cache.keys())
+    known = cache
+    if fresh:
+        folded = _fold_unicode(pa.array(fresh, pa.binary()).cast(pa.string()), gap.decode())
+        pairs = dict(zip(fresh, (value.encode() for value in folded.to_pylist()), strict=True))
+        cache.update((run, value) for run, value in pairs.items() if len(run) <= _CACHE_BYTES)
+        known = {**cache, **pairs} if len(fresh) > _CACHE_RUNS or any(len(r) > _CACHE_BYTES for r in fresh) else cache
+    return _RUN.sub(lambda match: known[match.group()], joined)
+
+
+def _fold_unicode(runs: pa.StringArray, gap: str) -> pa.StringArray:
+    runs = nfkc(pc.utf8_lower(pc.utf8_upper(nfkc(runs))))  # upper first: folds final sigma, dotless forms
+    return pc.replace_substring_regex(runs, pattern=r"[^\p{L}\p{N}\p{M}]+", replacement=gap)
+
+
+def nfkc(texts: pa.StringArray) -> pa.StringArray:
+    """Unicode compatibility composition (NFKC)."""
+    return pc.utf8_normalize(texts, form="NFKC")
+
+
+# --- repairs -----------------------------------------------------------------------------------------
+
+# C0 (but tab and line feed), DEL, C1, and the byte order mark. Zero-width joiners stay: emoji need them.
+_CONTROL = "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u0080-\u009f\ufeff]"
+_PLAIN = bytes(b for b in range(256) if b in (9, 10) or 32 <= b <= 126)
+# Outside these ranges a text may change under NFC; inside it cannot.
+_MAYBE_NOT_NFC = "[^\x00-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\ufe0f\U0001f300-\U0001fa6f]"
+_BLANK_EDGE = r"^[\s\p{Z}]|[\s\p{Z}]$"
+
+REPAIRS = ("newlines", "controls", "nfc", "edges")
+
+
+def repair(texts: pa.StringArray) -> tuple[pa.StringArray, dict[str, pa.BooleanArray]]:
+    """Apply the repairs that lose no meaning; say which rows each one changed.
+
+    newlines: CR LF and CR to LF. controls: stray control characters out. nfc: canonical composition.
+    edges: white space at both ends out. Null stays null. Idempotent.
+    """
+    changed: dict[str, pa.BooleanArray] = {}
+    if len(texts) == 0:
+        return texts, changed
+    joined = _join(texts)[:-1]
+    ascii_only = joined.isascii()
+    if b"\r" in joined:
+        texts = _apply("newlines", texts, changed, lambda t: pc.replace_substring_regex(t, "\r\n?", "\n"))
+    if joined.translate(None, _PLAIN + _SEPARATOR + b"\r") and (not ascii_only or _has_control(joined)):
+        texts = _apply("controls", texts, changed, lambda t: pc.replace_substring_regex(t, _CONTROL, ""))
+    if not ascii_only:
+        texts = _apply("nfc", texts, changed, _nfc)
+    texts = _apply("edges", texts, changed, pc.utf8_trim_whitespace)
+    return texts, changed
+
+
+def _has_control(joined: bytes) -> bool:
+    return len(joined.translate(None, _PLAIN + _SEPARATOR + b"\r")) > 0
+
+
+def _nfc(texts: pa.StringArray) -> pa.StringArray:
+    doubtful = pc.fill_null(pc.match_substring_regex(texts, _MAYBE_NOT_NFC), False)
+    if not pc.any(doubtful).as_py():
+        return texts
+    return pc.replace_with_mask(texts, doubtful, pc.utf8_normalize(texts.filter(doubtful), form="NFC"))
+
+
+def _apply(name: str, texts: pa.StringArray, changed: dict[str, pa.BooleanArray], operation) -> pa.StringArray:  # type: ignore[no-untyped-def]
+    mended = operation(texts)
+    different = pc.fill_null(pc.not_equal(mended, texts), False)
+    if pc.any(different).as_py():
+        changed[name] = different
+        return mended
+    return texts
