@@ -21,7 +21,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Kind = Literal["chat", "pairs", "kto", "classification"]
 
 
-class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all blocks: an unknown key is an error."""
 
 
@@ -46,8 +46,8 @@ class Source(Strict):
     dataset: str
     license: str
     files: dict[str, Pin]
-    revision: str | None = None
     priority: Positive  # order of sources in every file, and which of two duplicates stays: lower first
+    revision: str | None = None
     enabled: bool = True
     optional: bool = False  # may have no file: an empty table and a visible note
     license_files: dict[str, Pin] = {}
