@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.errors import LawError
-from stages.storage import read_json, write_json
+from stages.files import read_json, write_json
 
 FOLDER = Path("data/ledger")
 

@@ -1,15 +1,8 @@
-"""Atomic, streaming, byte-reproducible writers and readers.
-
-A file gets its final name only when it is whole and on disk; a killed writer leaves a `.part` that the next one removes.
-"""
+"""Streaming, byte-reproducible writers and readers of rows. They write to the temporary path that stages.files gives."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import hashlib
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,75 +14,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    part = _part(path)
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on success put it in the place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    part = _part(path)
-    part.mkdir()
-    try:
-        yield part
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(part, path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-def _sweep(path: Path) -> None:
-    """Remove what killed writers of the same out left behind."""
-    for stale in path.parent.glob(f".{path.name}.*.part"):
-        pid = stale.name.rsplit(".", 2)[1]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def sha256(path: Path) -> str:
-    """The hex sha256 of a file, streamed."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON document: sorted keys, two spaces, final newline."""
-    with atomic(path) as part:
-        part.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
-
-
-def read_json(path: Path) -> Any:
-    return orjson.loads(path.read_bytes())
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

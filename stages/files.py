@@ -1,0 +1,112 @@
+"""Whole files and folders or none: atomic writers, hashes and JSON documents, with nothing heavy to import.
+
+A path gets its final name only when it is whole and on disk; a killed writer leaves a `.part` that the next one removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    part = _part(path)
+    try:
+        yield part
+        _flush(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on success flush its files to disk and put it in the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    part = _part(path)
+    part.mkdir()
+    try:
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        _put(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _put(part: Path, path: Path) -> None:
+    """Rename a folder to `path`, whatever stands there, also when another process does the same now."""
+    old = part.with_name(part.name.removesuffix(".part") + ".old.part")
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, old)
+        try:
+            os.replace(part, path)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        else:
+            break
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of the same out left behind."""
+    for stale in path.parent.glob(f".{path.name}.*.part"):
+        pid = stale.name.removeprefix(f".{path.name}.").split(".")[0]
+        # A container gives the same number again: our own number on a leftover is a dead writer's.
+        if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
+            shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sha256(path: Path) -> str:
+    """The hex sha256 of a file, streamed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document: sorted keys, two spaces, final newline."""
+    with atomic(path) as part:
+        part.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON document."""
+    return orjson.loads(path.read_bytes())
