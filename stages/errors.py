@@ -73,10 +73,25 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
+class _NoPandas:
+    """Import hook that says pandas is not there."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 def without_pandas() -> None:
     """Keep pyarrow from importing pandas (0.25 s of CPU) at its first array; no stage uses it."""
-    if "pandas" not in sys.modules:
-        sys.modules["pandas"] = None  # type: ignore[assignment]
+    if _NoPandas not in sys.meta_path:
+        sys.meta_path.insert(0, _NoPandas)  # type: ignore[arg-type]
+
+
+def with_pandas() -> None:
+    """Undo `without_pandas`, for a library that imports pandas itself."""
+    if _NoPandas in sys.meta_path:
+        sys.meta_path.remove(_NoPandas)  # type: ignore[arg-type]
 
 
 def run(main: Callable[..., None]) -> NoReturn:

@@ -25,7 +25,7 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all blocks: an unknown key is an error."""
 
 
-class Pin(Strict):
+class Pin(Strict, kw_only=True):
     """What an upstream file must be: size and a hash, where they are known."""
 
     bytes: Positive | None = None
@@ -33,14 +33,14 @@ class Pin(Strict):
     blob: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")] | None = None  # git-blob sha1, as the Hub's tree API gives it
 
 
-class Pairs(Strict):
+class Pairs(Strict, kw_only=True):
     """Limits for preference pairs that we derive (see field.md, rule R5)."""
 
     max_per_post: Positive = 5
     length_ratio: Annotated[float, Meta(ge=1.0)] = 2.0  # longer over shorter, in characters
 
 
-class Source(Strict):
+class Source(Strict, kw_only=True):
     """One source. `dataset` is its Hub id, `files` its upstream files with their pins."""
 
     dataset: str
@@ -60,7 +60,7 @@ class Source(Strict):
     pairs: Pairs | None = None
 
 
-class Engine(Strict):
+class Engine(Strict, kw_only=True):
     """Where batches run. Changes no output and is no dep of one."""
 
     kind: Literal["local", "ray"] = "local"
@@ -68,29 +68,65 @@ class Engine(Strict):
     address: str | None = None
 
 
-class Merge(Strict):
+class Screen(Strict, kw_only=True):
+    """Base of all screens' params."""
+
+    enabled: bool = True
+
+
+class Language(Screen, kw_only=True):
+    """Declared languages (ISO 639-1 codes of py3langid); a text is one of them or `und`."""
+
+    languages: tuple[str, ...] = ("en", "ar", "de", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "ru", "tr", "zh")
+    min_letters: Count = 20
+    min_confidence: Annotated[int, Meta(ge=0, le=100)] = 0
+
+
+class Quality(Screen, kw_only=True):
+    """Quality tags."""
+
+    short_words: Count = 5  # fewer words than this are `short`
+
+
+class Topics(Screen, kw_only=True):
+    """Topics by lexicon."""
+
+    min_score: Positive = 2  # weight of distinct cues that a topic needs
+
+
+class Screens(Strict, kw_only=True):
+    """One field per module of stages/screens, by its name."""
+
+    language: Language = Language()
+    quality: Quality = Quality()
+    topics: Topics = Topics()
+
+
+class Merge(Strict, kw_only=True):
     pass
 
 
-class Split(Strict):
+class Split(Strict, kw_only=True):
     """Shares of rows by seeded hash of the group; the rest trains."""
 
     seed: int
     validation: Share = 0.2
 
 
-class Export(Strict):
+class Export(Strict, kw_only=True):
     system: Literal["constant", "source", "none"] = "constant"
     system_message: str = "You are a helpful mental health assistant."
     instruction: str = "Respond to the following message in a helpful, supportive manner:"
 
 
-class Params(Strict):
+class Params(Strict, kw_only=True):
     origin: Literal["sample", "hub", "local"]
     sources: dict[str, Source]
     split: Split
     formats: list[str]
-    export: Export
+    profile: str | list[str] = "research"
+    export: Export = Export()
+    screens: Screens = Screens()
     merge: Merge = Merge()
     engine: Engine = Engine()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,21 +44,27 @@ class Unit:
     path: Path
     start: int = 0
     stop: int | None = None
+    row: int = 0  # number of the first row
 
 
 class Read(NamedTuple):
-    """One batch: the rows' numbers (from the start of the unit), their columns, and the faults among them."""
+    """One batch: the rows' numbers in the file (JSON Lines: of the line), their columns, and the faults among them."""
 
     numbers: list[int]
     columns: pa.RecordBatch
     faults: list[Fault]
 
 
-def units(path: Path, kind: str, size: int = 64 << 20) -> list[Unit]:
+def is_csv(file: str) -> bool:
+    """Whether an upstream file is read as CSV; anything else is JSON or JSON Lines."""
+    return file.lower().endswith(".csv")
+
+
+def units(path: Path, size: int = 64 << 20) -> list[Unit]:
     """Cut a JSON Lines file at line ends near every `size` bytes; other files are one unit."""
     total = path.stat().st_size
     with path.open("rb") as file:
-        if kind != "json" or total <= size or _is_array(file):
+        if is_csv(path.name) or total <= size or _is_array(file):
             return [Unit(path)]
         cuts = [0]
         for near in range(size, total, size):
@@ -65,15 +72,26 @@ def units(path: Path, kind: str, size: int = 64 << 20) -> list[Unit]:
             file.readline()
             if cuts[-1] < file.tell() < total:
                 cuts.append(file.tell())
-    return [Unit(path, start, stop) for start, stop in itertools.pairwise([*cuts, total])]
+        bounds = list(itertools.pairwise([*cuts, total]))
+        rows = itertools.accumulate((_count_lines(file, start, stop) for start, stop in bounds), initial=0)
+        return [Unit(path, start, stop, row) for (start, stop), row in zip(bounds, rows, strict=False)]
 
 
-def read(unit: Unit, kind: str, schema: pa.Schema, label: str) -> Iterator[Read]:
+def _count_lines(file: BinaryIO, start: int, stop: int) -> int:
+    file.seek(start)
+    count = 0
+    while start < stop and (chunk := file.read(min(CHUNK, stop - start))):
+        count += chunk.count(b"\n")
+        start += len(chunk)
+    return count
+
+
+def read(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Read]:
     """Stream the rows of a unit as batches in `schema`; `label` names the file in errors.
 
     Raises SourceError for a file that is no JSON, JSON Lines or CSV of these columns.
     """
-    rows = _csv_rows(unit, schema, label) if kind == "csv" else _json_rows(unit, schema, label)
+    rows = _csv_rows(unit, schema, label) if is_csv(unit.path.name) else _json_rows(unit, schema, label)
     while True:
         numbers: list[int] = []
         values: list[Any] = []
@@ -113,11 +131,11 @@ def _json_rows(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Any]:
     raw_columns = [i for i, field in enumerate(schema) if field.metadata == RAW_JSON.metadata]
     nested = [i for i, field in enumerate(schema) if pa.types.is_nested(field.type)]
     with unit.path.open("rb") as file:
-        texts = _array_items(file, label) if unit.start == 0 and _is_array(file) else _lines(file, unit)
+        texts = enumerate(_array_items(file, label)) if unit.start == 0 and _is_array(file) else _lines(file, unit)
         texts = _checked_keys(texts, schema, label) if unit.start == 0 else texts
-        for number, text in enumerate(texts):
+        for number, text in texts:
             if isinstance(text, Fault):
-                yield text._replace(row=number)
+                yield text
                 continue
             try:
                 row = decode(text)
@@ -126,7 +144,7 @@ def _json_rows(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Any]:
                 continue
             values = [getattr(row, name) for name in names]
             for i in raw_columns:
-                values[i] = None if values[i] is None else bytes(values[i]).decode()
+                values[i] = bytes(values[i]).decode()
             for i in nested:
                 values[i] = msgspec.to_builtins(values[i])
             yield number, values, len(text)
@@ -138,7 +156,9 @@ def _decoder(schema: pa.Schema) -> Any:
 
 
 def _member(field: pa.Field) -> Any:
-    kind = msgspec.Raw if field.metadata == RAW_JSON.metadata else _python_type(field.type)
+    if field.metadata == RAW_JSON.metadata:
+        return (field.name, msgspec.Raw, msgspec.Raw(b"null")) if field.nullable else (field.name, msgspec.Raw)
+    kind = _python_type(field.type)
     return (field.name, kind | None, None) if field.nullable else (field.name, kind)
 
 
@@ -173,19 +193,22 @@ def shown(text: bytes) -> str:
     return text[:RAW_SHOWN].decode("utf-8", "backslashreplace") + ("…" if len(text) > RAW_SHOWN else "")
 
 
-def _lines(file: BinaryIO, unit: Unit) -> Iterator[bytes | Fault]:
-    file.seek(unit.start)
-    stop = unit.stop
-    while stop is None or file.tell() < stop:
+def _lines(file: BinaryIO, unit: Unit) -> Iterator[tuple[int, bytes | Fault]]:
+    """The lines of a unit with their numbers; blank ones are no rows."""
+    at = file.seek(unit.start)
+    for number in itertools.count(unit.row):
         line = file.readline(LONGEST)
-        if not line:
+        if not line or (unit.stop is not None and at >= unit.stop):
             return
         if len(line) == LONGEST and not line.endswith(b"\n"):
-            yield _overlong(line, _skip_line(file))
+            further = _skip_line(file)
+            at += len(line) + further
+            yield number, _overlong(number, line, further)
             continue
-        line = line.removeprefix(b"\xef\xbb\xbf") if file.tell() == len(line) else line
+        at += len(line)
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
         if line.strip():
-            yield line
+            yield number, line
 
 
 def _skip_line(file: BinaryIO) -> int:
@@ -197,14 +220,14 @@ def _skip_line(file: BinaryIO) -> int:
     return skipped
 
 
-def _overlong(start: bytes, further: int) -> Fault:
-    return Fault(0, "too_long", f"the row has {len(start) + further} bytes, {LONGEST} are allowed", shown(start))
+def _overlong(number: int, start: bytes, further: int) -> Fault:
+    return Fault(number, "too_long", f"the row has {len(start) + further} bytes, {LONGEST} are allowed", shown(start))
 
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.S)
 
 
-def _array_items(file: BinaryIO, label: str) -> Iterator[bytes | Fault]:
+def _array_items(file: BinaryIO, label: str) -> Iterator[bytes]:
     """The items of one JSON array as texts, streamed. Items that are no objects come as they stand."""
     file.seek(0)
     buffer, at, depth, start = b"", 0, 0, 0
@@ -249,10 +272,12 @@ def _strays(text: bytes) -> Iterator[bytes]:
     yield from (piece for piece in text.split(b",") if piece.strip())
 
 
-def _checked_keys(texts: Iterator[bytes | Fault], schema: pa.Schema, label: str) -> Iterator[bytes | Fault]:
+def _checked_keys(
+    texts: Iterator[tuple[int, bytes | Fault]], schema: pa.Schema, label: str
+) -> Iterator[tuple[int, bytes | Fault]]:
     """Look at the first rows before any is read: a column that none of them has is a changed schema."""
     head = list(itertools.islice(texts, 100))
-    keys = [set(row) for row in map(_object, head) if row is not None]
+    keys = [set(row) for _, text in head if (row := _object(text)) is not None]
     if keys:
         _check_columns(set().union(*keys), schema, label)
     return itertools.chain(head, texts)
@@ -278,8 +303,6 @@ def _check_columns(found: Iterable[str], schema: pa.Schema, label: str) -> None:
             "upstream's schema changed or the file is another one; check it, or declare its columns in params.yaml"
         )
     if extra:
-        import sys
-
         print(f"note: {label} has further columns, which are left out: {', '.join(extra)}", file=sys.stderr)
 
 

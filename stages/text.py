@@ -7,6 +7,7 @@ whose version changes between Python 3.11 and 3.13: the same text folds alike ev
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -83,6 +84,15 @@ def _fold_unicode(runs: pa.StringArray, gap: str) -> pa.StringArray:
     return pc.replace_substring_regex(runs, pattern=r"[^\p{L}\p{N}\p{M}]+", replacement=gap)
 
 
+def fold_or_nfkc(texts: pa.StringArray) -> pa.StringArray:
+    """The folded text; where folding leaves nothing (emoji only), the NFKC text after a tab, which no fold holds."""
+    folded = fold(texts)
+    empty = pc.equal(folded, "")
+    if not pc.any(empty).as_py():
+        return folded
+    return pc.if_else(empty, pc.binary_join_element_wise("\t", nfkc(texts.fill_null("")), ""), folded)
+
+
 def nfkc(texts: pa.StringArray) -> pa.StringArray:
     """Unicode compatibility composition (NFKC)."""
     return pc.utf8_normalize(texts, form="NFKC")
@@ -95,13 +105,14 @@ _CONTROL = "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u0080-\u009f\ufeff]"
 _PLAIN = bytes(b for b in range(256) if b in (9, 10) or 32 <= b <= 126)
 # Outside these ranges a text may change under NFC; inside it cannot.
 _MAYBE_NOT_NFC = "[^\x00-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\ufe0f\U0001f300-\U0001fa6f]"
-_BLANK_EDGE = r"^[\s\p{Z}]|[\s\p{Z}]$"
 
 REPAIRS = ("newlines", "controls", "nfc", "edges")
 
 
-def repair(texts: pa.StringArray) -> tuple[pa.StringArray, dict[str, pa.BooleanArray]]:
-    """Apply the repairs that lose no meaning; say which rows each one changed.
+def repair(
+    texts: pa.StringArray, wanted: tuple[str, ...] = REPAIRS
+) -> tuple[pa.StringArray, dict[str, pa.BooleanArray]]:
+    """Apply the wanted repairs, which lose no meaning; say which rows each one changed.
 
     newlines: CR LF and CR to LF. controls: stray control characters out. nfc: canonical composition.
     edges: white space at both ends out. Null stays null. Idempotent.
@@ -109,20 +120,20 @@ def repair(texts: pa.StringArray) -> tuple[pa.StringArray, dict[str, pa.BooleanA
     changed: dict[str, pa.BooleanArray] = {}
     if len(texts) == 0:
         return texts, changed
-    joined = _join(texts)[:-1]
-    ascii_only = joined.isascii()
-    if b"\r" in joined:
-        texts = _apply("newlines", texts, changed, lambda t: pc.replace_substring_regex(t, "\r\n?", "\n"))
-    if joined.translate(None, _PLAIN + _SEPARATOR + b"\r") and (not ascii_only or _has_control(joined)):
-        texts = _apply("controls", texts, changed, lambda t: pc.replace_substring_regex(t, _CONTROL, ""))
-    if not ascii_only:
-        texts = _apply("nfc", texts, changed, _nfc)
-    texts = _apply("edges", texts, changed, pc.utf8_trim_whitespace)
+    joined = _join(texts)
+    doubtful = {
+        "newlines": b"\r" in joined,
+        "controls": bool(joined.translate(None, _PLAIN + _SEPARATOR + b"\r")),  # any non-ASCII counts here
+        "nfc": not joined.isascii(),
+        "edges": True,
+    }
+    for name in REPAIRS:
+        if name in wanted and doubtful[name]:
+            mended = _MEND[name](texts)
+            different = pc.fill_null(pc.not_equal(mended, texts), False)
+            if pc.any(different).as_py():
+                texts, changed[name] = mended, different
     return texts, changed
-
-
-def _has_control(joined: bytes) -> bool:
-    return len(joined.translate(None, _PLAIN + _SEPARATOR + b"\r")) > 0
 
 
 def _nfc(texts: pa.StringArray) -> pa.StringArray:
@@ -132,10 +143,9 @@ def _nfc(texts: pa.StringArray) -> pa.StringArray:
     return pc.replace_with_mask(texts, doubtful, pc.utf8_normalize(texts.filter(doubtful), form="NFC"))
 
 
-def _apply(name: str, texts: pa.StringArray, changed: dict[str, pa.BooleanArray], operation) -> pa.StringArray:  # type: ignore[no-untyped-def]
-    mended = operation(texts)
-    different = pc.fill_null(pc.not_equal(mended, texts), False)
-    if pc.any(different).as_py():
-        changed[name] = different
-        return mended
-    return texts
+_MEND: dict[str, Callable[[pa.StringArray], pa.StringArray]] = {
+    "newlines": lambda texts: pc.replace_substring_regex(texts, "\r\n?", "\n"),
+    "controls": lambda texts: pc.replace_substring_regex(texts, _CONTROL, ""),
+    "nfc": _nfc,
+    "edges": pc.utf8_trim_whitespace,
+}

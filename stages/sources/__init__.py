@@ -2,7 +2,6 @@
 
 A source is a module `stages/sources/<key>.py` with
 
-- `FORMAT`: "json" (a JSON array or JSON Lines, told apart by content) or "csv";
 - `raw(params)`: the upstream columns as a pyarrow schema; a non-nullable one must be there in every row;
 - `GROUP`: what the `group` of its drafts is: rows of one group stand on one side of the split;
 - `REPAIRS`: which repairs of `stages.text` its text gets; none where the licence forbids edits;
@@ -46,7 +45,6 @@ DRAFT = pa.schema(
 class Module(Protocol):
     """The shape of a source module."""
 
-    FORMAT: str
     GROUP: str
     REPAIRS: tuple[str, ...]
     CHOICES: tuple[str, ...]
@@ -72,7 +70,7 @@ def drafts(count: int, **fields: Any) -> pa.RecordBatch:
 
 
 def _column(count: int, value: Any, kind: pa.DataType) -> pa.Array:
-    if value is None:
+    if value is None or count == 0:
         return pa.nulls(count, kind)
     if isinstance(value, pa.Array):
         return value

@@ -10,7 +10,6 @@ import pyarrow as pa
 from stages.params import Source
 from stages.sources import columns, drafts
 
-FORMAT = "json"  # JSON Lines under a .json name
 GROUP = "input"
 REPAIRS: tuple[str, ...] = ()
 CHOICES = ()

@@ -13,7 +13,6 @@ from stages.errors import ParamsError
 from stages.params import Source
 from stages.sources import columns, drafts
 
-FORMAT = "csv"
 GROUP = "input"
 REPAIRS = text.REPAIRS
 CHOICES = ()

@@ -8,7 +8,6 @@ from stages import text
 from stages.params import Source
 from stages.sources import columns, drafts
 
-FORMAT = "json"  # one JSON array; sibling shards in the same repository would count rows twice
 GROUP = "input"
 REPAIRS = text.REPAIRS
 CHOICES = ()

@@ -10,7 +10,6 @@ from stages.errors import SourceError
 from stages.params import Source
 from stages.sources import columns, drafts, marks
 
-FORMAT = "csv"
 GROUP = "input"
 REPAIRS = text.REPAIRS
 CHOICES = ()

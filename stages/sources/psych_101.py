@@ -17,7 +17,6 @@ from stages.params import Source
 from stages.record import TURN
 from stages.sources import columns, drafts
 
-FORMAT = "json"
 GROUP = "participant"
 REPAIRS = ("newlines", "controls", "nfc")  # white space at the edges of a transcript is part of it
 CHOICES = ()
@@ -57,7 +56,7 @@ def _transcript(text: str) -> dict[str, Any]:
         for place, piece in enumerate(pieces)
         if piece or place % 2
     ]
-    last = text.rindex(f"<<{pieces[-2]}>>", 0, len(text) - len(pieces[-1]))
+    last = len(text) - len(pieces[-1]) - len(f"<<{pieces[-2]}>>")
     return {"input": text[:last], "response": pieces[-2], "turns": turns, "reject": None, "message": None}
 
 

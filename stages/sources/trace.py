@@ -13,7 +13,6 @@ from stages.readers import RAW_JSON
 from stages.record import TURN
 from stages.sources import drafts
 
-FORMAT = "json"
 GROUP = "input"
 REPAIRS = text.REPAIRS
 CHOICES = ()

@@ -1,0 +1,93 @@
+"""Global steps over keys: small fixed-width records, partitioned by hash on disk and sorted one part at a time.
+
+Text never moves for a global step; a partition holds 1/64 of the keys, whatever their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+PARTITIONS = 64
+IN_MEMORY = 1 << 18  # keys; so many need no file
+
+
+class KeySpill:
+    """Collects records with a uint64 field `hi`, and gives them back one hash partition at a time.
+
+    `dtype` is a numpy structured type. Records of one hash are always in one partition, and partitions
+    come in the order of their hashes.
+    """
+
+    def __init__(self, folder: Path, dtype: np.dtype) -> None:
+        self._folder, self._dtype = folder, dtype
+        self._pending: list[np.ndarray] = []
+        self._count = 0
+        self._spilled = False
+
+    def add(self, records: np.ndarray) -> None:
+        self._pending.append(records)
+        self._count += len(records)
+        if self._count >= IN_MEMORY:
+            self._spill()
+
+    def partitions(self) -> Iterator[np.ndarray]:
+        """The records of each partition, sorted by all fields in their order."""
+        if not self._spilled:
+            yield self._sorted(self._drain())
+            return
+        self._spill()
+        for part in range(PARTITIONS):
+            path = self._path(part)
+            if path.exists():
+                yield self._sorted(np.fromfile(path, self._dtype))
+                path.unlink()
+
+    def _sorted(self, records: np.ndarray) -> np.ndarray:
+        return records[np.lexsort([records[name] for name in reversed(self._dtype.names or ())])]
+
+    def _drain(self) -> np.ndarray:
+        records = np.concatenate(self._pending) if self._pending else np.empty(0, self._dtype)
+        self._pending, self._count = [], 0
+        return records
+
+    def _spill(self) -> None:
+        records = self._drain()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._spilled = True
+        part = (records["hi"] >> np.uint64(58)).astype(np.int64)
+        order = np.argsort(part, kind="stable")
+        bounds = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
+        for number in np.flatnonzero(np.diff(bounds)):
+            with self._path(int(number)).open("ab") as file:
+                records[order[bounds[number] : bounds[number + 1]]].tofile(file)
+
+    def _path(self, part: int) -> Path:
+        return self._folder / f"keys-{part:02d}.bin"
+
+
+def hash128(texts: pa.Array) -> np.ndarray:
+    """xxh3-128 of each value (string or binary; null as empty): shape (n,), fields hi and lo, uint64."""
+    digest = xxhash.xxh3_128_digest
+    joined = b"".join([digest(value) for value in texts.cast(pa.binary()).fill_null(b"").to_pylist()])
+    return np.frombuffer(joined, np.dtype([("hi", ">u8"), ("lo", ">u8")])).astype([("hi", "u8"), ("lo", "u8")])
+
+
+def hexes(hashes: np.ndarray) -> list[str]:
+    """32 hex digits for each hash of `hash128`."""
+    return [f"{hi:016x}{lo:016x}" for hi, lo in zip(hashes["hi"].tolist(), hashes["lo"].tolist(), strict=True)]
+
+
+def run_starts(records: np.ndarray, fields: tuple[str, ...]) -> np.ndarray:
+    """For records sorted by `fields`: the place where each record's run of equal ones starts (int64, shape (n,))."""
+    if len(records) == 0:
+        return np.empty(0, np.int64)
+    new = np.ones(len(records), bool)
+    new[1:] = False
+    for name in fields:
+        new[1:] |= records[name][1:] != records[name][:-1]
+    return np.maximum.accumulate(np.where(new, np.arange(len(records)), 0))

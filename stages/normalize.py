@@ -1,0 +1,401 @@
+"""normalize: upstream rows to records. `python -m stages.normalize <source>`
+
+Two passes. The first reads, checks and maps each unit of data on its own and spills drafts; the second
+numbers equal rows, which ids without an upstream key need, and writes the records.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages import engine, errors, ledger, params, readers, record, sources, text
+from stages.engine.keys import KeySpill, hash128, hexes, run_starts
+from stages.errors import SourceError
+from stages.ledger import Ledger
+from stages.params import Source
+from stages.files import atomic, read_json
+from stages.storage import ParquetSink
+
+RAW, RECORDS, QUARANTINE = Path("data/raw"), Path("data/normalized"), Path("data/quarantine")
+SMALL = 1000  # rows; a smaller file fails only when all of it is rejected
+
+# A draft on its way: what the source made of the row, where it stood, and the hash of what it was.
+SPILLED = sources.DRAFT.append(pa.field("row", pa.int64())).append(pa.field("file", pa.int32()))
+KEY = np.dtype([("hi", "u8"), ("lo", "u8"), ("content", "u8"), ("place", "i8")])
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of one file, and where its drafts and rejects are spilled."""
+
+    source: str
+    file: str
+    number: int  # of the file, in declared order
+    unit: readers.Unit
+    spill: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one unit."""
+
+    task: Task
+    rows: int
+    rejected: Counter[str]
+    examples: dict[str, str]
+
+
+def main(key: str) -> None:
+    settings = params.load()
+    source = settings.sources[key]
+    receipt = read_json(RAW / key / "receipt.json")
+    with tempfile.TemporaryDirectory(prefix=f".{key}.", suffix=".part", dir=_folder()) as name:
+        folder = Path(name)
+        tasks = list(_tasks(key, receipt, folder))
+        size = sum(entry["bytes"] for entry in receipt["files"])
+        done = list(engine.run(functools.partial(_first_pass, source=source), tasks, settings.engine, size))
+        account = Ledger("normalize", key)
+        _check_files(key, done, source)
+        with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(RECORDS / f"{key}.parquet") as records:
+            _collect_rejects(done, quarantine, account)
+            _second_pass(key, source, receipt, [d.task.spill for d in done], folder, records, quarantine, account)
+        ledger.write(ledger.FOLDER / "normalize" / f"{key}.json", account)
+
+
+def _folder() -> Path:
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    return RECORDS
+
+
+def _tasks(key: str, receipt: dict[str, Any], folder: Path) -> Iterator[Task]:
+    for number, entry in enumerate(receipt["files"]):
+        path = RAW / key / entry["file"]
+        for part, unit in enumerate(readers.units(path)):
+            yield Task(key, entry["file"], number, unit, folder / f"{number}-{part}.arrow")
+
+
+# --- first pass: one unit ------------------------------------------------------------------------------
+
+
+def _first_pass(task: Task, source: Source) -> Done:
+    module = sources.load(task.source)
+    schema = module.raw(source)
+    rejected: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    rows = 0
+    label = f"{task.source}: {task.file}"
+    with pa.OSFile(str(task.spill), "wb") as out, pa.ipc.new_stream(out, SPILLED) as spill, \
+         task.spill.with_suffix(".keys").open("wb") as keys, task.spill.with_suffix(".jsonl").open("wb") as rejects:  # fmt: skip
+        for batch in readers.read(task.unit, schema, label):
+            drafts, identity, faults = transform(batch, task, module, source)
+            rows += len(batch.numbers) + len(batch.faults)
+            for fault in faults:
+                rejected[fault.reason] += 1
+                examples.setdefault(fault.reason, f"row {fault.row}: {fault.message}")
+            rejects.write(_quarantined(task.source, task.file, faults))
+            spill.write_batch(drafts)
+            keys.write(identity.tobytes())
+    return Done(task, rows, rejected, examples)
+
+
+def transform(
+    batch: readers.Read, task: Task, module: sources.Module, source: Source
+) -> tuple[pa.RecordBatch, np.ndarray, list[readers.Fault]]:
+    """One batch of upstream rows to drafts (schema SPILLED), their identities (dtype KEY) and what was rejected."""
+    faults = list(batch.faults)
+    numbers = np.array(batch.numbers, np.int64)
+    raw, numbers = _without_nul(batch.columns, numbers, faults)
+    identity_text = _raw_text(raw)
+    repaired, edits = _repair(raw, module.REPAIRS)
+    drafts = module.draft(repaired, task.file, source)
+    reject, message = _checks(drafts, source)
+    bad = pc.is_valid(reject).to_numpy(zero_copy_only=False)
+    for place in np.flatnonzero(bad).tolist():
+        shown = orjson.dumps({name: raw[name][place].as_py() for name in raw.schema.names}).decode()
+        faults.append(readers.Fault(int(numbers[place]), reject[place].as_py(), message[place].as_py(), shown))
+    drafts = _with_edits(drafts, edits)
+    keep = pa.array(~bad)
+    arrays = [*drafts.columns, pa.array(numbers), pa.array(np.full(len(numbers), task.number, np.int32))]
+    kept = pa.RecordBatch.from_arrays(arrays, schema=SPILLED).filter(keep)
+    return kept, _identity(drafts["key"].filter(keep), identity_text.filter(keep)), sorted(faults)
+
+
+def _without_nul(
+    raw: pa.RecordBatch, numbers: np.ndarray, faults: list[readers.Fault]
+) -> tuple[pa.RecordBatch, np.ndarray]:
+    """Take out the rows with U+0000 in a text: databases, C libraries and our own folding cannot hold it."""
+    bad = np.zeros(len(raw), bool)
+    for column in raw.columns:
+        if pa.types.is_string(column.type):
+            bad |= pc.fill_null(pc.match_substring(column, "\0"), False).to_numpy(zero_copy_only=False)
+        elif pa.types.is_list(column.type):
+            hits = pc.match_substring(pc.struct_field(column.flatten(), "content"), "\0")
+            bad[pc.list_parent_indices(column).filter(hits).to_numpy()] = True
+    if not bad.any():
+        return raw, numbers
+    for place in np.flatnonzero(bad).tolist():
+        shown = orjson.dumps({name: raw[name][place].as_py() for name in raw.schema.names}).decode()
+        faults.append(readers.Fault(int(numbers[place]), "nul", "the row holds U+0000", shown))
+    return raw.filter(pa.array(~bad)), numbers[~bad]
+
+
+def _repair(raw: pa.RecordBatch, wanted: tuple[str, ...]) -> tuple[pa.RecordBatch, dict[str, np.ndarray]]:
+    """Repair every text column; say which rows each repair changed."""
+    edits: dict[str, np.ndarray] = {}
+    if not wanted:
+        return raw, edits
+    columns = []
+    for field, column in zip(raw.schema, raw.columns, strict=True):
+        if pa.types.is_string(field.type) and field.metadata != readers.RAW_JSON.metadata:
+            column, changed = text.repair(column, wanted)
+            for name, rows in changed.items():
+                edits[name] = edits.get(name, False) | rows.to_numpy(zero_copy_only=False)
+        elif pa.types.is_list(field.type):
+            column, changed = _repair_turns(column, wanted)
+            for name, rows in changed.items():
+                edits[name] = edits.get(name, False) | rows
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=raw.schema), edits
+
+
+def _repair_turns(turns: pa.ListArray, wanted: tuple[str, ...]) -> tuple[pa.ListArray, dict[str, np.ndarray]]:
+    items = turns.flatten()
+    contents, changed = text.repair(pc.struct_field(items, "content"), wanted)
+    parents = pc.list_parent_indices(turns).to_numpy()
+    rows = {}
+    for name, flags in changed.items():
+        rows[name] = np.zeros(len(turns), bool)
+        rows[name][parents[flags.to_numpy(zero_copy_only=False)]] = True
+    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(turns).to_numpy())]).astype(np.int32)
+    items = pa.StructArray.from_arrays([pc.struct_field(items, "role"), contents], fields=list(record.TURN))
+    return pa.ListArray.from_arrays(pa.array(offsets), items, type=turns.type), rows
+
+
+def _checks(drafts: pa.RecordBatch, source: Source) -> tuple[pa.Array, pa.Array]:
+    """The reject reason (or null) and its sentence for each draft: the source's own, then the common ones."""
+    reject, message = drafts["reject"], drafts["message"]
+    for name in ("input", "response", "rejected_response"):
+        blank = pc.equal(pc.utf8_trim_whitespace(drafts[name]), "")
+        if name != "rejected_response":
+            blank = pc.fill_null(blank, True)
+        reject, message = _reject(reject, message, blank, "empty_text", f"{name} is blank")
+        long = pc.greater(pc.utf8_length(drafts[name]), source.max_chars)
+        sentence = f"{name} has more than {source.max_chars} characters (max_chars in params.yaml)"
+        reject, message = _reject(reject, message, long, "too_long", sentence)
+    return reject, message
+
+
+def _reject(reject: pa.Array, message: pa.Array, flags: pa.Array, reason: str, sentence: str) -> tuple[pa.Array, pa.Array]:
+    flags = pc.and_(pc.is_null(reject), pc.fill_null(flags, False))
+    if not pc.any(flags).as_py():
+        return reject, message
+    return pc.if_else(flags, reason, reject), pc.if_else(flags, sentence, message)
+
+
+def _with_edits(drafts: pa.RecordBatch, edits: dict[str, np.ndarray]) -> pa.RecordBatch:
+    """Put the names of all edits of each row, sorted, into the column `edits`."""
+    own = drafts["edits"]
+    if not edits and own.null_count == len(own):
+        lists = pa.array([[]] * len(own), own.type)
+    else:
+        lists = [set(names or ()) for names in own.to_pylist()]
+        for name, rows in edits.items():
+            for place in np.flatnonzero(rows).tolist():
+                lists[place].add(name)
+        lists = pa.array([sorted(names) for names in lists], own.type)
+    return drafts.set_column(drafts.schema.get_field_index("edits"), SPILLED.field("edits"), lists)
+
+
+def _raw_text(raw: pa.RecordBatch) -> pa.Array:
+    """All upstream fields of each row in one binary value: what the row was, before any edit."""
+    columns = [c if pa.types.is_string(c.type) else _nested_text(c) for c in raw.columns]
+    whole = pc.binary_join_element_wise(*columns, "\0", null_handling="replace", null_replacement="\0")
+    return whole.cast(pa.binary())
+
+
+def _nested_text(column: pa.Array) -> pa.Array:
+    return pa.array([orjson.dumps(value).decode() for value in column.to_pylist()], pa.string())
+
+
+def _identity(keys: pa.Array, content: pa.Array) -> np.ndarray:
+    """The key of each row (dtype KEY; place is set later): of the source's own key where it has one, else of its content."""
+    hashes = hash128(content)
+    identity = np.zeros(len(content), KEY)
+    identity["content"] = hashes["hi"] ^ hashes["lo"]
+    keyed = pc.is_valid(keys).to_numpy(zero_copy_only=False)
+    own = hash128(keys) if keyed.any() else hashes
+    for name in ("hi", "lo"):
+        identity[name] = np.where(keyed, own[name], hashes[name])
+    return identity
+
+
+def _quarantined(source: str, file: str, faults: list[readers.Fault]) -> bytes:
+    rows = (
+        {"source": source, "reason": f.reason, "message": f.message, "file": file, "row": f.row, "raw": f.raw}
+        for f in faults
+    )
+    return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+# --- between the passes ----------------------------------------------------------------------------------
+
+
+def _check_files(key: str, done: list[Done], source: Source) -> None:
+    """Stop when so much of one file is rejected that its schema must have changed."""
+    choices = sources.load(key).CHOICES if done else ()
+    for file in dict.fromkeys(d.task.file for d in done):
+        units = [d for d in done if d.task.file == file]
+        rows = sum(d.rows for d in units)
+        rejected = sum((d.rejected for d in units), Counter())
+        examples = {reason: text for d in reversed(units) for reason, text in d.examples.items()}
+        bad = sum(count for reason, count in rejected.items() if reason not in choices)
+        if bad and bad > (source.max_reject_share * rows if rows >= SMALL else rows - 1):
+            worst = ", ".join(f"{r} {n} ({examples[r]})" for r, n in rejected.most_common(3))
+            raise SourceError(
+                f"{key}: {bad} of {rows} rows of {file} are rejected: {worst}; "
+                "upstream's schema may have changed: compare the file with stages/sources/"
+                f"{key}.py, or raise sources.{key}.max_reject_share in params.yaml"
+            )
+
+
+def _collect_rejects(done: list[Done], quarantine: Path, account: Ledger) -> None:
+    with quarantine.open("wb") as out:
+        for unit in done:
+            account.rows_in += unit.rows
+            account.rejected += unit.rejected
+            out.write(unit.task.spill.with_suffix(".jsonl").read_bytes())
+
+
+# --- second pass: ids, and what needs several rows --------------------------------------------------------
+
+
+def _second_pass(
+    key: str, source: Source, receipt: dict[str, Any], spills: list[Path], folder: Path,
+    records: Path, quarantine: Path, account: Ledger,
+) -> None:  # fmt: skip
+    numbers = _numbers(spills, folder)
+    sink = ParquetSink(records, record.SCHEMA)
+    place = 0
+    with quarantine.open("ab") as rejects:
+        for drafts, identity in _gathered(key, source, spills, folder):
+            bad = pc.is_valid(drafts["reject"])
+            batch = _records(key, source, receipt, drafts, identity, _number_of(numbers, place, len(drafts)))
+            place += len(drafts)
+            if pc.any(bad).as_py():
+                rejects.write(_gathered_out(key, receipt, drafts.filter(bad), account))
+                batch = batch.filter(pc.invert(bad))
+            sink.write(batch)
+            account.rows_out += len(batch)
+    sink.close()
+
+
+def _gathered(
+    key: str, source: Source, spills: list[Path], folder: Path
+) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """All drafts with their identities, in order; through the source's `gather` where it has one."""
+    gather = getattr(sources.load(key), "gather", None) if spills else None
+    batches = (b for path in spills for b in _read_spill(path))
+    if gather is not None:
+        batches = gather(lambda: (b for path in spills for b in _read_spill(path)), folder, source)
+    keys = (np.fromfile(path.with_suffix(".keys"), KEY) for path in spills)
+    pending = np.empty(0, KEY)
+    for batch in batches:
+        while len(pending) < len(batch):
+            pending = np.concatenate([pending, next(keys)])
+        yield batch, pending[: len(batch)]
+        pending = pending[len(batch) :]
+
+
+def _read_spill(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        yield from reader
+
+
+def _numbers(spills: list[Path], folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Places and numbers of the rows that are not the first of their identity; all others have number 0."""
+    spill, place = KeySpill(folder, KEY), 0
+    for path in spills:
+        identity = np.fromfile(path.with_suffix(".keys"), KEY)
+        identity["place"] = np.arange(place, place + len(identity))
+        place += len(identity)
+        spill.add(identity)
+    places, numbers = [], []
+    for part in spill.partitions():
+        number = np.arange(len(part)) - run_starts(part, ("hi", "lo"))
+        places.append(part["place"][number > 0])
+        numbers.append(number[number > 0])
+    all_places = np.concatenate(places) if places else np.empty(0, np.int64)
+    order = np.argsort(all_places)
+    return all_places[order], (np.concatenate(numbers) if numbers else np.empty(0, np.int64))[order]
+
+
+def _number_of(numbers: tuple[np.ndarray, np.ndarray], place: int, count: int) -> np.ndarray:
+    start, stop = np.searchsorted(numbers[0], [place, place + count])
+    result = np.zeros(count, np.int64)
+    result[numbers[0][start:stop] - place] = numbers[1][start:stop]
+    return result
+
+
+def _records(
+    key: str, source: Source, receipt: dict[str, Any], drafts: pa.RecordBatch, identity: np.ndarray, numbers: np.ndarray
+) -> pa.RecordBatch:
+    count = len(drafts)
+    names = zip(hexes(identity), numbers.tolist(), strict=True)
+    ids = hexes(hash128(pa.array([f"{key}/{name}/{number}" for name, number in names], pa.string())))
+    columns = {name: drafts[name] for name in record.SCHEMA.names if name in sources.DRAFT.names}
+    columns |= {
+        "id": pa.array(ids, pa.string()),
+        "source": pa.repeat(key, count),
+        "license": pa.repeat(source.license, count),
+        "group": _groups(sources.load(key).GROUP, drafts["group"]),
+        "origin": _origin(source, receipt, drafts),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in record.SCHEMA.names], schema=record.SCHEMA)
+
+
+def _groups(kind: str, texts: pa.StringArray) -> pa.Array:
+    """`kind:hash` of the folded text; of the NFKC text where nothing is left by folding (emoji only)."""
+    folded = text.fold_or_nfkc(texts)
+    return pa.array([f"{kind}:{name}" for name in hexes(hash128(folded))], pa.string())
+
+
+def _origin(source: Source, receipt: dict[str, Any], drafts: pa.RecordBatch) -> pa.Array:
+    files = pa.array([entry["file"] for entry in receipt["files"]], pa.string())
+    hashes = pa.array([entry["sha256"] for entry in receipt["files"]], pa.string())
+    columns = {
+        "dataset": pa.repeat(source.dataset, len(drafts)),
+        "revision": pa.repeat(pa.scalar(receipt["revision"], pa.string()), len(drafts)),
+        "file": files.take(drafts["file"]),
+        "sha256": hashes.take(drafts["file"]),
+        "row": drafts["row"],
+        "key": drafts["key"],
+        "meta": drafts["meta"],
+        "edits": drafts["edits"],
+    }
+    return pa.StructArray.from_arrays([columns[field.name] for field in record.ORIGIN], fields=list(record.ORIGIN))
+
+
+def _gathered_out(key: str, receipt: dict[str, Any], drafts: pa.RecordBatch, account: Ledger) -> bytes:
+    """Quarantine lines for the drafts that `gather` put into other rows, or left out."""
+    lines = []
+    for row in drafts.to_pylist():
+        account.rejected[row["reject"]] += 1
+        file = receipt["files"][row["file"]]["file"]
+        raw = orjson.dumps({"input": row["input"], "response": row["response"], "meta": row["meta"]}).decode()
+        lines.append(_quarantined(key, file, [readers.Fault(row["row"], row["reject"], row["message"], raw)]))
+    return b"".join(lines)
+
+
+if __name__ == "__main__":
+    errors.run(main)
