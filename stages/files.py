@@ -72,6 +72,20 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+@contextlib.contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """Give a folder for spills beside `out`, on the same disk; it goes when the block ends, or the next one sweeps it."""
+    path = out.with_name(f"{out.name}.scratch")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    part = _part(path)
+    part.mkdir()
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
@@ -104,7 +118,9 @@ def sha256(path: Path) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document: sorted keys, two spaces, final newline."""
     with atomic(path) as part:
-        part.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+        part.write_bytes(
+            orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+        )
 
 
 def read_json(path: Path) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.errors import LawError
-from stages.files import read_json, write_json
+from stages.files import atomic_folder, read_json, write_json
 
 FOLDER = Path("data/ledger")
 
@@ -52,10 +52,11 @@ def write(path: Path, ledger: Ledger) -> None:
     write_json(path, {"stage": ledger.stage, "source": ledger.source, **ledger.account()})
 
 
-def write_folder(folder: Path, ledgers: Mapping[str, Ledger]) -> None:
-    """Write one file per source into an out folder."""
-    for source, ledger in ledgers.items():
-        write(folder / f"{source}.json", ledger)
+def write_folder(stage: str, ledgers: Mapping[str, Ledger]) -> None:
+    """Write the folder of a stage that handles all sources: one file per source."""
+    with atomic_folder(FOLDER / stage) as folder:
+        for source, ledger in ledgers.items():
+            write(folder / f"{source}.json", ledger)
 
 
 def read(path: Path) -> dict[str, Any]:

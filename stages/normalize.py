@@ -7,7 +7,6 @@ numbers equal rows, which ids without an upstream key need, and writes the recor
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from stages.engine.keys import KeySpill, hash128, hexes, run_starts
 from stages.errors import SourceError
 from stages.ledger import Ledger
 from stages.params import Source
-from stages.files import atomic, read_json
+from stages.files import atomic, read_json, scratch
 from stages.storage import ParquetSink
 
 RAW, RECORDS, QUARANTINE = Path("data/raw"), Path("data/normalized"), Path("data/quarantine")
@@ -60,8 +59,7 @@ def main(key: str) -> None:
     settings = params.load()
     source = settings.sources[key]
     receipt = read_json(RAW / key / "receipt.json")
-    with tempfile.TemporaryDirectory(prefix=f".{key}.", suffix=".part", dir=_folder()) as name:
-        folder = Path(name)
+    with scratch(RECORDS / f"{key}.parquet") as folder:
         tasks = list(_tasks(key, receipt, folder))
         size = sum(entry["bytes"] for entry in receipt["files"])
         done = list(engine.run(functools.partial(_first_pass, source=source), tasks, settings.engine, size))
@@ -71,11 +69,6 @@ def main(key: str) -> None:
             _collect_rejects(done, quarantine, account)
             _second_pass(key, source, receipt, [d.task.spill for d in done], folder, records, quarantine, account)
         ledger.write(ledger.FOLDER / "normalize" / f"{key}.json", account)
-
-
-def _folder() -> Path:
-    RECORDS.mkdir(parents=True, exist_ok=True)
-    return RECORDS
 
 
 def _tasks(key: str, receipt: dict[str, Any], folder: Path) -> Iterator[Task]:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stages.errors import LawError
+
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
 
 
@@ -21,6 +23,27 @@ def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Re
     with pq.ParquetFile(path, pre_buffer=False) as file:
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, columns=columns, use_threads=False).to_batches()
+
+
+def aligned(*streams: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, ...]]:
+    """Walk tables of the same rows side by side, in slices of equal length.
+
+    Raises LawError if one table has fewer rows than another, or if their ids differ.
+    """
+    heads: list[pa.RecordBatch | None] = [None] * len(streams)
+    while True:
+        heads = [next(s, None) if h is None or not len(h) else h for h, s in zip(heads, streams, strict=True)]
+        present = [head for head in heads if head is not None]
+        if not present:
+            return
+        if len(present) < len(streams):
+            raise LawError("two tables that stand beside each other differ in length: run `dvc repro` again")
+        count = min(len(head) for head in present)
+        row = tuple(head.slice(0, count) for head in present)
+        if any(not side["id"].equals(row[0]["id"]) for side in row[1:]):
+            raise LawError("two tables that stand beside each other hold other rows: run `dvc repro` again")
+        yield row
+        heads = [head.slice(count) for head in present]
 
 
 def row_bytes(array: pa.Array | pa.RecordBatch) -> np.ndarray:

@@ -24,7 +24,7 @@ class KeySpill:
     """
 
     def __init__(self, folder: Path, dtype: np.dtype) -> None:
-        self._folder, self._dtype = folder, dtype
+        self._folder, self.dtype = folder, dtype
         self._pending: list[np.ndarray] = []
         self._count = 0
         self._spilled = False
@@ -44,14 +44,14 @@ class KeySpill:
         for part in range(PARTITIONS):
             path = self._path(part)
             if path.exists():
-                yield self._sorted(np.fromfile(path, self._dtype))
+                yield self._sorted(np.fromfile(path, self.dtype))
                 path.unlink()
 
     def _sorted(self, records: np.ndarray) -> np.ndarray:
-        return records[np.lexsort([records[name] for name in reversed(self._dtype.names or ())])]
+        return records[np.lexsort([records[name] for name in reversed(self.dtype.names or ())])]
 
     def _drain(self) -> np.ndarray:
-        records = np.concatenate(self._pending) if self._pending else np.empty(0, self._dtype)
+        records = np.concatenate(self._pending) if self._pending else np.empty(0, self.dtype)
         self._pending, self._count = [], 0
         return records
 
@@ -91,3 +91,40 @@ def run_starts(records: np.ndarray, fields: tuple[str, ...]) -> np.ndarray:
     for name in fields:
         new[1:] |= records[name][1:] != records[name][:-1]
     return np.maximum.accumulate(np.where(new, np.arange(len(records)), 0))
+
+
+class PlaceSpill:
+    """Collects records with an int64 field `place` (a row's number among `total` rows); gives them back by place.
+
+    `take` is called with consecutive ranges; it holds one partition at a time.
+    """
+
+    def __init__(self, folder: Path, dtype: np.dtype, total: int) -> None:
+        self._spill = KeySpill(folder, np.dtype([("hi", "u8"), *dtype.descr]))
+        self._scale = np.uint64((1 << 64) // (max(total, 1) + 1))
+        self._parts: Iterator[np.ndarray] | None = None
+        self._pending = np.empty(0, self._spill.dtype)
+
+    def add(self, records: np.ndarray) -> None:
+        scaled = np.empty(len(records), self._spill.dtype)
+        for name in records.dtype.names or ():
+            scaled[name] = records[name]
+        scaled["hi"] = records["place"].astype(np.uint64) * self._scale
+        self._spill.add(scaled)
+
+    def take(self, stop: int) -> np.ndarray:
+        """The records whose place lies before `stop` and was not taken yet, sorted by place, then the other fields."""
+        if self._parts is None:
+            self._parts = self._spill.partitions()
+        taken = []
+        while True:
+            cut = int(np.searchsorted(self._pending["place"], stop))
+            taken.append(self._pending[:cut])
+            self._pending = self._pending[cut:]
+            if len(self._pending):
+                break
+            fresh = next(self._parts, None)
+            if fresh is None:
+                break
+            self._pending = fresh
+        return np.concatenate(taken)
