@@ -52,7 +52,7 @@ class IncompleteError(PipelineError):
 _MENDS = {
     errno.ENOSPC: "the disk is full: free some space and run `dvc repro` again; nothing half-written was kept",
     errno.EDQUOT: "the disk quota is used up: free some space and run `dvc repro` again",
-    errno.EFBIG: "a file would pass the size limit of this process (see `ulimit -f`): raise it and run `dvc repro` again",
+    errno.EFBIG: "a file would pass the size limit of this process (see `ulimit -f`): raise it and run again",
     errno.EROFS: "the folder is read-only: build where you may write, or remount it, and run `dvc repro` again",
     errno.EACCES: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
     errno.EPERM: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
@@ -85,13 +85,13 @@ class _NoPandas:
 def without_pandas() -> None:
     """Keep pyarrow from importing pandas (0.25 s of CPU) at its first array; no stage uses it."""
     if _NoPandas not in sys.meta_path:
-        sys.meta_path.insert(0, _NoPandas)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _NoPandas)
 
 
 def with_pandas() -> None:
     """Undo `without_pandas`, for a library that imports pandas itself."""
     if _NoPandas in sys.meta_path:
-        sys.meta_path.remove(_NoPandas)  # type: ignore[arg-type]
+        sys.meta_path.remove(_NoPandas)
 
 
 def run(main: Callable[..., None]) -> NoReturn:

@@ -11,27 +11,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-
-from stages import errors, formats, ledger, params
+from stages import errors, formats, params
 from stages.errors import ParamsError
 from stages.files import scratch, sha256, write_json
+from stages.layout import EXPORTS, LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.ledger import Ledger
-from stages.merge import NAME
-from stages.merge import OUT as MERGED
 from stages.params import Export
-from stages.split import OUT as SPLIT
 from stages.storage import aligned, read_batches
 
-OUT = Path("data/exports")
 SIDES = ("train", "validation")
 
 
 def main(name: str) -> None:
-    settings = params.load()
+    settings = params.load("formats", "export")
     if name not in formats.names():
         raise ParamsError(f"export: there is no format {name!r}: choose of {', '.join(formats.names())}")
     module = formats.load(name)
-    with scratch(OUT / name) as folder:
+    with scratch(EXPORTS / name) as folder:
         if selected(name, settings.formats):
             accounts, sides = _write(module, folder, settings.export)
         else:
@@ -39,11 +35,18 @@ def main(name: str) -> None:
             _leave_note(module, folder, name)
         files = [_described(path, folder, name) for path in sorted(folder.rglob("*")) if path.is_file()]
         for out in module.OUTS:
-            _place(folder / out, OUT / out)
+            _place(folder / out, EXPORTS / out)
     figures = {source: account.account() for source, account in accounts.items()}
     write_json(
-        ledger.FOLDER / "export" / f"{name}.json",
-        {"stage": "export", "format": name, "selected": bool(accounts), "sources": figures, "files": files, "rows": sides},
+        LEDGER / "export" / f"{name}.json",
+        {
+            "stage": "export",
+            "format": name,
+            "selected": bool(accounts),
+            "sources": figures,
+            "files": files,
+            "rows": sides,
+        },
     )
 
 
@@ -57,7 +60,7 @@ def _write(module: formats.Module, folder: Path, settings: Export) -> tuple[dict
     counts: Counter[str] = Counter()
     writer = module.writer(folder, settings)
     columns = list(formats.Row._fields)
-    streams = read_batches(MERGED / f"{NAME}.parquet", columns), read_batches(SPLIT, ["id", "side"])
+    streams = read_batches(MERGED_TABLE, columns), read_batches(SPLIT_TABLE, ["id", "side"])
     for batch, split in aligned(*streams):
         taken, sides = [], []
         for row, side in zip(formats.rows(batch), split["side"].to_pylist(), strict=True):

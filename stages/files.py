@@ -1,6 +1,6 @@
 """Whole files and folders or none: atomic writers, hashes and JSON documents, with nothing heavy to import.
 
-A path gets its final name only when it is whole and on disk; a killed writer leaves a `.part` that the next one removes.
+A path gets its final name only when it is whole and on disk; the `.part` of a killed writer goes with the next one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def scratch(out: Path) -> Iterator[Path]:
-    """Give a folder for spills beside `out`, on the same disk; it goes when the block ends, or the next one sweeps it."""
+    """Give a folder for spills beside `out`, on the same disk; it goes at the end, or when the next one sweeps."""
     path = out.with_name(f"{out.name}.scratch")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)

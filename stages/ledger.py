@@ -10,8 +10,7 @@ from typing import Any
 
 from stages.errors import LawError
 from stages.files import atomic_folder, read_json, write_json
-
-FOLDER = Path("data/ledger")
+from stages.layout import LEDGER
 
 
 @dataclass
@@ -54,7 +53,7 @@ def write(path: Path, ledger: Ledger) -> None:
 
 def write_folder(stage: str, ledgers: Mapping[str, Ledger]) -> None:
     """Write the folder of a stage that handles all sources: one file per source."""
-    with atomic_folder(FOLDER / stage) as folder:
+    with atomic_folder(LEDGER / stage) as folder:
         for source, ledger in ledgers.items():
             write(folder / f"{source}.json", ledger)
 

@@ -6,7 +6,7 @@ the rows that stay, in the declared order of sources, then file, then row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,11 @@ from stages import errors, ledger, params, record
 from stages.dedup import exact
 from stages.engine.keys import KeySpill, PlaceSpill
 from stages.files import atomic, scratch
+from stages.layout import MERGED, MERGED_TABLE, NORMALIZED
 from stages.ledger import Ledger
 from stages.params import Params
 from stages.storage import CsvSink, JsonArraySink, ParquetSink, read_batches
 
-RECORDS, OUT = Path("data/normalized"), Path("data/merged")
-NAME = "merged_mental_health_dataset"
 EXCEL_CELL = 32_767  # characters; Excel cuts longer cells
 
 DUPLICATES = pa.schema(
@@ -45,9 +44,9 @@ LINK = np.dtype(
 
 
 def main() -> None:
-    settings = params.load()
+    settings = params.load("sources")
     order = params.ordered(settings)
-    with scratch(OUT / NAME) as folder:
+    with scratch(MERGED_TABLE) as folder:
         accounts = {key: Ledger("merge", key) for key in order}
         bounds = _count(order, accounts)
         removed, stands_for = _find_duplicates(settings, order, bounds, folder)
@@ -63,7 +62,7 @@ def _count(order: list[str], accounts: dict[str, Ledger]) -> np.ndarray:
 
 
 def _records(key: str) -> Path:
-    return RECORDS / f"{key}.parquet"
+    return NORMALIZED / f"{key}.parquet"
 
 
 # --- first pass: keys --------------------------------------------------------------------------------------
@@ -116,10 +115,10 @@ def _write(
 ) -> None:  # fmt: skip
     names = np.array(order)
     with (
-        atomic(OUT / f"{NAME}.parquet") as parquet,
-        atomic(OUT / f"{NAME}.json") as json,
-        atomic(OUT / f"{NAME}.csv") as csv,
-        atomic(OUT / "duplicates.parquet") as duplicates,
+        atomic(MERGED_TABLE) as parquet,
+        atomic(MERGED_TABLE.with_suffix(".json")) as json,
+        atomic(MERGED_TABLE.with_suffix(".csv")) as csv,
+        atomic(MERGED / "duplicates.parquet") as duplicates,
     ):
         whole = ParquetSink(parquet, record.MERGED, published=True)
         public = JsonArraySink(json)
@@ -144,7 +143,7 @@ def _write(
 
 
 def _kept(
-    batch: pa.RecordBatch, place: int, links: np.ndarray, groups: np.ndarray, enters: list[str]
+    batch: pa.RecordBatch, place: int, links: np.ndarray, groups: np.ndarray, enters: Sequence[str]
 ) -> pa.RecordBatch:
     """The rows that stay, with what they may enter and the ids they stand for."""
     stays = np.ones(len(batch), bool)
@@ -163,12 +162,12 @@ def _ids(high: np.ndarray, low: np.ndarray) -> list[str]:
 
 def _evidence(links: np.ndarray, key: str, names: np.ndarray, bounds: np.ndarray) -> pa.RecordBatch:
     """Rows of duplicates.parquet for the rows of one batch that left."""
-    kept_source = names[np.searchsorted(bounds, links["kept_place"], side="right") - 1] if len(links) else []
+    kept_source = names[np.searchsorted(bounds, links["kept_place"], side="right") - 1]
     columns = [
         pa.array(_ids(links["id_hi"], links["id_lo"]), pa.string()),
         pa.array(_ids(links["kept_hi"], links["kept_lo"]), pa.string()),
         pa.array([key] * len(links), pa.string()),
-        pa.array(list(kept_source), pa.string()),
+        pa.array(kept_source.tolist(), pa.string()),
         pa.array(["exact"] * len(links), pa.string()),
         pa.array(np.full(len(links), 1000, np.int32)),
         pa.array(np.zeros(len(links), np.int32)),

@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 from stages import engine, errors, ledger, params, readers, record, sources, text
 from stages.engine.keys import KeySpill, hash128, hexes, run_starts
 from stages.errors import SourceError
+from stages.files import atomic, read_json, scratch
+from stages.layout import LEDGER, NORMALIZED, QUARANTINE, RAW
 from stages.ledger import Ledger
 from stages.params import Source
-from stages.files import atomic, read_json, scratch
 from stages.storage import ParquetSink
 
-RAW, RECORDS, QUARANTINE = Path("data/raw"), Path("data/normalized"), Path("data/quarantine")
 SMALL = 1000  # rows; a smaller file fails only when all of it is rejected
 
 # A draft on its way: what the source made of the row, where it stood, and the hash of what it was.
@@ -56,19 +56,19 @@ class Done:
 
 
 def main(key: str) -> None:
-    settings = params.load()
+    settings = params.load(f"sources.{key}")
     source = settings.sources[key]
     receipt = read_json(RAW / key / "receipt.json")
-    with scratch(RECORDS / f"{key}.parquet") as folder:
+    with scratch(NORMALIZED / f"{key}.parquet") as folder:
         tasks = list(_tasks(key, receipt, folder))
         size = sum(entry["bytes"] for entry in receipt["files"])
         done = list(engine.run(functools.partial(_first_pass, source=source), tasks, settings.engine, size))
         account = Ledger("normalize", key)
         _check_files(key, done, source)
-        with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(RECORDS / f"{key}.parquet") as records:
+        with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:
             _collect_rejects(done, quarantine, account)
             _second_pass(key, source, receipt, [d.task.spill for d in done], folder, records, quarantine, account)
-        ledger.write(ledger.FOLDER / "normalize" / f"{key}.json", account)
+        ledger.write(LEDGER / "normalize" / f"{key}.json", account)
 
 
 def _tasks(key: str, receipt: dict[str, Any], folder: Path) -> Iterator[Task]:
@@ -88,8 +88,12 @@ def _first_pass(task: Task, source: Source) -> Done:
     examples: dict[str, str] = {}
     rows = 0
     label = f"{task.source}: {task.file}"
-    with pa.OSFile(str(task.spill), "wb") as out, pa.ipc.new_stream(out, SPILLED) as spill, \
-         task.spill.with_suffix(".keys").open("wb") as keys, task.spill.with_suffix(".jsonl").open("wb") as rejects:  # fmt: skip
+    with (
+        pa.OSFile(str(task.spill), "wb") as out,
+        pa.ipc.new_stream(out, SPILLED) as spill,
+        task.spill.with_suffix(".keys").open("wb") as keys,
+        task.spill.with_suffix(".jsonl").open("wb") as rejects,
+    ):
         for batch in readers.read(task.unit, schema, label):
             drafts, identity, faults = transform(batch, task, module, source)
             rows += len(batch.numbers) + len(batch.faults)
@@ -189,7 +193,9 @@ def _checks(drafts: pa.RecordBatch, source: Source) -> tuple[pa.Array, pa.Array]
     return reject, message
 
 
-def _reject(reject: pa.Array, message: pa.Array, flags: pa.Array, reason: str, sentence: str) -> tuple[pa.Array, pa.Array]:
+def _reject(
+    reject: pa.Array, message: pa.Array, flags: pa.Array, reason: str, sentence: str
+) -> tuple[pa.Array, pa.Array]:
     flags = pc.and_(pc.is_null(reject), pc.fill_null(flags, False))
     if not pc.any(flags).as_py():
         return reject, message
@@ -222,7 +228,7 @@ def _nested_text(column: pa.Array) -> pa.Array:
 
 
 def _identity(keys: pa.Array, content: pa.Array) -> np.ndarray:
-    """The key of each row (dtype KEY; place is set later): of the source's own key where it has one, else of its content."""
+    """The identity of each row (dtype KEY, place unset): of the source's own key where it has one, else of its content."""
     hashes = hash128(content)
     identity = np.zeros(len(content), KEY)
     identity["content"] = hashes["hi"] ^ hashes["lo"]

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 from stages.errors import ParamsError
 
 PATH = Path("params.yaml")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -27,7 +28,7 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all blocks: an unknown key is an error."""
 
 
-class Pin(Strict, kw_only=True):
+class Pin(Strict, frozen=True, kw_only=True):
     """What an upstream file must be: size and a hash, where they are known."""
 
     bytes: Positive | None = None
@@ -35,14 +36,14 @@ class Pin(Strict, kw_only=True):
     blob: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")] | None = None  # git-blob sha1, as the Hub's tree API gives it
 
 
-class Pairs(Strict, kw_only=True):
+class Pairs(Strict, frozen=True, kw_only=True):
     """Limits for preference pairs that we derive (see field.md, rule R5)."""
 
     max_per_post: Positive = 5
     length_ratio: Annotated[float, Meta(ge=1.0)] = 2.0  # longer over shorter, in characters
 
 
-class Source(Strict, kw_only=True):
+class Source(Strict, frozen=True, kw_only=True):
     """One source. `dataset` is its Hub id, `files` its upstream files with their pins."""
 
     dataset: str
@@ -62,7 +63,7 @@ class Source(Strict, kw_only=True):
     pairs: Pairs | None = None
 
 
-class Engine(Strict, kw_only=True):
+class Engine(Strict, frozen=True, kw_only=True):
     """Where batches run. Changes no output and is no dep of one."""
 
     kind: Literal["local", "ray"] = "local"
@@ -70,33 +71,38 @@ class Engine(Strict, kw_only=True):
     address: str | None = None
 
 
-class Screen(Strict, kw_only=True):
+class Screen(Strict, frozen=True, kw_only=True):
     """Base of all screens' params."""
 
     enabled: bool = True
 
 
-class Language(Screen, kw_only=True):
-    """Declared languages (ISO 639-1 codes of py3langid); a text is one of them or `und`."""
+class Language(Screen, frozen=True, kw_only=True):
+    """Declared languages (codes of py3langid), the corpus's own first; a text is one of them or `und`.
 
-    languages: tuple[str, ...] = ("en", "ar", "de", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "ru", "tr", "zh")
-    min_letters: Count = 20
-    min_confidence: Annotated[int, Meta(ge=0, le=100)] = 0
+    Undeclared ones are for the most part `und`, which exports keep: declare widely. These cost slangy English nothing.
+    """
+
+    languages: tuple[str, ...] = tuple(
+        "en ar bg bn cs de el es fa fi fr he hi hu id it ja ko nl pl pt ro ru sv sw ta te th tl tr uk ur vi zh".split()
+    )
+    min_letters: Count = 20  # a Chinese, Japanese or Korean one counts as three
+    min_confidence: Annotated[int, Meta(ge=0, le=100)] = 40  # percent, for a language other than the first
 
 
-class Quality(Screen, kw_only=True):
+class Quality(Screen, frozen=True, kw_only=True):
     """Quality tags."""
 
     short_words: Count = 5  # fewer words than this are `short`
 
 
-class Topics(Screen, kw_only=True):
+class Topics(Screen, frozen=True, kw_only=True):
     """Topics by lexicon."""
 
     min_score: Positive = 2  # weight of distinct cues that a topic needs
 
 
-class Screens(Strict, kw_only=True):
+class Screens(Strict, frozen=True, kw_only=True):
     """One field per module of stages/screens, by its name."""
 
     language: Language = Language()
@@ -104,18 +110,18 @@ class Screens(Strict, kw_only=True):
     topics: Topics = Topics()
 
 
-class Merge(Strict, kw_only=True):
+class Merge(Strict, frozen=True, kw_only=True):
     pass
 
 
-class Split(Strict, kw_only=True):
+class Split(Strict, frozen=True, kw_only=True):
     """Shares of rows by seeded hash of the group; the rest trains."""
 
     seed: int
     validation: Share = 0.2
 
 
-class Export(Strict, kw_only=True):
+class Export(Strict, frozen=True, kw_only=True):
     system: Literal["constant", "source", "none"] = "constant"
     system_message: str = "You are a helpful mental health assistant."
     instruction: str = "Respond to the following message in a helpful, supportive manner:"
@@ -128,7 +134,7 @@ Seconds = Annotated[float, Meta(ge=0.0)]
 Band = tuple[Positive, Positive]  # fewest and most words
 
 
-class Endpoint(Strict, kw_only=True):
+class Endpoint(Strict, frozen=True, kw_only=True):
     """Any server that speaks OpenAI's chat completions. The address is no part of an answer's key, the labels are."""
 
     base_url: str = "http://127.0.0.1:8080/v1"
@@ -147,13 +153,15 @@ class Endpoint(Strict, kw_only=True):
         if url.username is not None or url.password is not None or "@" in url.netloc:
             raise ValueError(f"base_url holds credentials: take them out and put the key into ${self.key_env}")
         if not whole or url.query or url.fragment:
-            raise ValueError("base_url must start with http:// or https://, name a host, and end with the path, such as .../v1")
+            raise ValueError(
+                "base_url must start with http:// or https://, name a host, and end with the path, such as .../v1"
+            )
         for name in ("provider", "model", "key_env"):
             if not getattr(self, name).strip():
                 raise ValueError(f"{name} is blank: fill it in")
 
 
-class Sampling(Strict, kw_only=True):
+class Sampling(Strict, frozen=True, kw_only=True):
     """How the model is asked. All of it is part of an answer's key."""
 
     temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 1.0
@@ -162,18 +170,18 @@ class Sampling(Strict, kw_only=True):
     response_format: Literal["text", "json_schema"] = "text"
 
 
-class PageSampling(Sampling, kw_only=True):
+class PageSampling(Sampling, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.7
     max_tokens: Positive = 1200
     response_format: Literal["text", "json_schema"] = "json_schema"
 
 
-class JudgeSampling(PageSampling, kw_only=True):
+class JudgeSampling(PageSampling, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.0
     max_tokens: Positive = 400
 
 
-class Price(Strict, kw_only=True, rename={"prompt": "in", "completion": "out"}):
+class Price(Strict, frozen=True, kw_only=True, rename={"prompt": "in", "completion": "out"}):
     """US dollars for a million tokens in and out."""
 
     prompt: Annotated[float, Meta(ge=0.0)]
@@ -184,7 +192,7 @@ class Price(Strict, kw_only=True, rename={"prompt": "in", "completion": "out"}):
         return self.prompt == 0 and self.completion == 0
 
 
-class Limits(Strict, kw_only=True):
+class Limits(Strict, frozen=True, kw_only=True):
     """What one run may spend. `max_cost_usd` counts all answers of this model that are stored, earlier runs included."""
 
     concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
@@ -196,14 +204,14 @@ class Limits(Strict, kw_only=True):
     allow_partial: bool = False  # a result with rows missing is a success
 
 
-class Retry(Strict, kw_only=True):
+class Retry(Strict, frozen=True, kw_only=True):
     max_tries: Positive = 6
     base_s: Seconds = 1.0
     cap_s: Seconds = 60.0  # longest wait, whatever the server asks for
     honour_retry_after: bool = True
 
 
-class Model(Strict, kw_only=True):
+class Model(Strict, frozen=True, kw_only=True):
     """Base of the blocks that ask a language model. Live needs declared prices, and a budget where they are not 0."""
 
     mode: Mode = "off"
@@ -225,7 +233,7 @@ class Model(Strict, kw_only=True):
             raise ValueError("mode live with a price needs a budget: set limits.max_cost_usd above 0")
 
 
-class Topic(Strict, kw_only=True):
+class Topic(Strict, frozen=True, kw_only=True):
     """A topic and its share; the weights need not sum to anything. Weight 0 switches a topic off."""
 
     name: str
@@ -244,7 +252,7 @@ class Topic(Strict, kw_only=True):
             raise ValueError(f"topic {self.name!r} has the weight {self.weight}: give a finite number of 0 or more")
 
 
-class Length(Strict, kw_only=True):
+class Length(Strict, frozen=True, kw_only=True):
     """Words that a text may have."""
 
     question: Band = (60, 300)
@@ -257,20 +265,22 @@ class Length(Strict, kw_only=True):
                 raise ValueError(f"length.{name}: {low} is more than {high}: give [fewest, most]")
 
 
-class NearDup(Strict, kw_only=True):
+class NearDup(Strict, frozen=True, kw_only=True):
     rouge_l: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7  # F1 of the longest common subsequence of words
     tfidf: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.6  # cosine over words and pairs of words
 
 
-class Opening(Strict, kw_only=True):
+class Opening(Strict, frozen=True, kw_only=True):
     """How alike texts may begin, as shares of the wanted rows; questions and answers apart."""
 
     words: Positive = 5
     max_share: Share = 0.02  # of rows with one and the same opening
-    sharing: dict[Positive, Share] = field(default_factory=lambda: {5: 0.2, 8: 0.05})  # first words -> rows that share them with any other row
+    sharing: dict[Positive, Share] = field(
+        default_factory=lambda: {5: 0.2, 8: 0.05}
+    )  # first words -> rows that share them with any other row
 
 
-class Filters(Strict, kw_only=True):
+class Filters(Strict, frozen=True, kw_only=True):
     near_dup: NearDup = NearDup()
     opening: Opening = Opening()
     banned_openings: list[str] = []  # of answers; whole words, case and punctuation aside
@@ -278,19 +288,19 @@ class Filters(Strict, kw_only=True):
     leftovers: list[str] = []  # regular expressions (RE2) anywhere in a text
 
 
-class Gate(Strict, kw_only=True):
+class Gate(Strict, frozen=True, kw_only=True):
     """Rows the judge finds worse than `min_mean` (1 to 10) are rejected."""
 
     enabled: bool = False
     min_mean: Annotated[float, Meta(ge=1.0, le=10.0)] = 7.0
 
 
-class Policy(Strict, kw_only=True):
+class Policy(Strict, frozen=True, kw_only=True):
     crisis_topics: tuple[str, ...] = ("Self-harm", "Domestic Violence")
     require_resources: bool = True  # an answer to a crisis must name a crisis line or an emergency number
 
 
-class Synthesize(Model, kw_only=True):
+class Synthesize(Model, frozen=True, kw_only=True):
     """Questions and answers made on demand, in fixed numbers per topic."""
 
     total: Positive = 1000
@@ -321,7 +331,7 @@ class Synthesize(Model, kw_only=True):
             )
 
 
-class Page(Strict, kw_only=True):
+class Page(Strict, frozen=True, kw_only=True):
     """How a transcript is cut: at form feeds, and pages beyond `words` again, before a turn where `on_turn`."""
 
     split: Literal["formfeed_or_words", "words"] = "formfeed_or_words"
@@ -329,21 +339,27 @@ class Page(Strict, kw_only=True):
     on_turn: bool = True
 
 
-class MinWords(Strict, kw_only=True):
+class MinWords(Strict, frozen=True, kw_only=True):
     """Rounds with fewer than n words leave: question plus answer, either of them, or both."""
 
     n: Count = 40
     scope: Literal["total", "either", "both"] = "total"
 
 
-class Leak(Strict, kw_only=True):
+class Leak(Strict, frozen=True, kw_only=True):
     """What of a page must not stand in what was made of it."""
 
     max_shared_words: Positive = 12  # consecutive words: so many, or more, are a leak
-    pii: tuple[Literal["email", "phone", "ssn", "date", "name_in_page"], ...] = ("email", "phone", "ssn", "date", "name_in_page")
+    pii: tuple[Literal["email", "phone", "ssn", "date", "name_in_page"], ...] = (
+        "email",
+        "phone",
+        "ssn",
+        "date",
+        "name_in_page",
+    )
 
 
-class Paraphrase(Model, kw_only=True):
+class Paraphrase(Model, frozen=True, kw_only=True):
     """One question-and-answer round per page of an interview transcript. Transcripts are private."""
 
     sampling: PageSampling = PageSampling()
@@ -356,7 +372,7 @@ class Paraphrase(Model, kw_only=True):
     keep_fixture: bool = False
 
 
-class Judge(Model, kw_only=True):
+class Judge(Model, frozen=True, kw_only=True):
     """Seven scores per answer by a judge model."""
 
     of: Literal["synthesize", "answers"] = "synthesize"  # rows of synthesize, or data/<origin>/judge/answers.jsonl
@@ -366,7 +382,7 @@ class Judge(Model, kw_only=True):
     sampling: JudgeSampling = JudgeSampling()
 
 
-class Params(Strict, kw_only=True):
+class Params(Strict, frozen=True, kw_only=True):
     origin: Literal["sample", "hub", "local"]
     sources: dict[str, Source]
     split: Split
@@ -381,15 +397,47 @@ class Params(Strict, kw_only=True):
     engine: Engine = Engine()
 
 
-def load(path: Path = PATH) -> Params:
-    """Read and check the whole of params.yaml.
+def load(*names: str, path: Path = PATH) -> Params:
+    """Read and check the whole of params.yaml; give the named blocks ("split", "sources.trace"), or all.
 
+    A stage names what it reads, exactly as its `params` in dvc.yaml does: the other blocks are then out of its
+    reach. `engine` is never named there, since where batches run changes no output.
     Raises ParamsError that names the key, what was expected, and the nearest valid key.
     """
+    params = _read(path)
+    return _only(params, names) if names else params
+
+
+class Unread:
+    """Stands for a block that the stage did not name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, field: str) -> Any:
+        raise AssertionError(f"params: {self._name}.{field} is read but not named in load(), nor in dvc.yaml")
+
+
+def _only(params: Params, names: tuple[str, ...]) -> Params:
+    blocks = {name.partition(".")[0] for name in names} | {"engine"}
+    changes: dict[str, Any] = {name: Unread(name) for name in Params.__struct_fields__ if name not in blocks}
+    inner = [name.partition(".")[2] for name in names if name.startswith("sources.")]
+    if inner and "sources" not in names:
+        for key in inner:
+            if key not in params.sources:
+                near = difflib.get_close_matches(key, params.sources, 1, 0.5) or list(params.sources)
+                raise ParamsError(f"{PATH} has no source {key!r}: choose of {', '.join(near)}")
+        changes["sources"] = {key: params.sources[key] for key in inner}
+    return msgspec.structs.replace(params, **changes)
+
+
+def _read(path: Path) -> Params:
     try:
-        tree = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        tree = yaml.load(path.read_bytes(), Loader=_LOADER)  # noqa: S506 it is a safe loader
     except FileNotFoundError:
-        raise ParamsError(f"{path} is missing: run from the project's root, or restore it with `git checkout {path}`") from None
+        raise ParamsError(
+            f"{path} is missing: run from the project's root, or restore it with `git checkout {path}`"
+        ) from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     try:
@@ -428,7 +476,9 @@ def _explain(message: str, tree: Any) -> str:
         at = unknown["at"] or ""
         key = f"{at}.{unknown['name']}" if at else unknown["name"]
         near = difflib.get_close_matches(unknown["name"], _fields_at(at), 1, 0.5)
-        return f"unknown key `{key}`" + (f"; did you mean `{near[0]}`?" if near else f"; valid are {', '.join(_fields_at(at))}")
+        return f"unknown key `{key}`" + (
+            f"; did you mean `{near[0]}`?" if near else f"; valid are {', '.join(_fields_at(at))}"
+        )
     problem = _PROBLEM.match(message)
     assert problem is not None
     where = problem["at"] or "the file"

@@ -115,7 +115,9 @@ def read(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Read]:
 
 def _columns(values: list[Any], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*values, strict=True) if values else ([] for _ in schema)
-    return pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 # --- JSON --------------------------------------------------------------------------------------------

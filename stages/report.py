@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 from typing import Any
 
 from stages import errors, ledger, params
 from stages.errors import LawError
 from stages.files import atomic, read_json, write_json
+from stages.layout import EXPORTS, LEDGER, REPORTS
 
-REPORTS, MANIFEST = Path("data/reports"), Path("data/exports/manifest.json")
 PER_SOURCE = ("normalize", "merge", "split")
 
 
 def main() -> None:
-    settings = params.load()
+    settings = params.load("sources")
     order = params.ordered(settings)
     stages = {stage: {key: _account(stage, key) for key in order} for stage in PER_SOURCE}
-    exports = {path.stem: read_json(path) for path in sorted((ledger.FOLDER / "export").glob("*.json"))}
+    exports = {path.stem: read_json(path) for path in sorted((LEDGER / "export").glob("*.json"))}
     stages |= {f"export {name}": made["sources"] for name, made in exports.items() if made["selected"]}
     _check(stages, order)
     write_json(REPORTS / "ledger.json", stages)
     _write_waterfall(stages, order)
-    write_json(MANIFEST, {"files": [_listed(name, file) for name, made in exports.items() for file in made["files"]]})
+    write_json(
+        EXPORTS / "manifest.json",
+        {"files": [_listed(name, file) for name, made in exports.items() for file in made["files"]]},
+    )
 
 
 def _account(stage: str, key: str) -> dict[str, Any]:
-    account = ledger.read(ledger.FOLDER / stage / f"{key}.json")
+    account = ledger.read(LEDGER / stage / f"{key}.json")
     return {name: value for name, value in account.items() if name not in ("stage", "source")}
 
 

@@ -21,13 +21,11 @@ from stages import errors, ledger, params, text
 from stages.engine.keys import KeySpill, hash128, run_starts
 from stages.errors import LawError
 from stages.files import atomic, scratch
+from stages.layout import LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.ledger import Ledger
-from stages.merge import NAME
-from stages.merge import OUT as MERGED
 from stages.params import Split
 from stages.storage import ParquetSink, read_batches
 
-OUT = Path("data/split/split.parquet")
 SIDES = ("train", "validation")
 
 SCHEMA = pa.schema(
@@ -41,14 +39,14 @@ KEY = np.dtype([("hi", "u8"), ("lo", "u8"), ("group_hi", "u8"), ("group_lo", "u8
 
 
 def main() -> None:
-    settings = params.load()
-    merged = MERGED / f"{NAME}.parquet"
-    order = params.ordered(settings)
+    settings = params.load("split")
+    merged = MERGED_TABLE
+    order = sorted(path.stem for path in (LEDGER / "merge").glob("*.json"))
     accounts = {key: Ledger("split", key) for key in order}
-    with scratch(OUT) as folder:
+    with scratch(SPLIT_TABLE) as folder:
         joined = _join_groups(merged, folder)
         inputs, groups = KeySpill(folder / "check-inputs", KEY), KeySpill(folder / "check-groups", KEY)
-        with atomic(OUT) as out:
+        with atomic(SPLIT_TABLE) as out:
             _write(merged, out, settings.split, joined, accounts, inputs, groups)
             for part in inputs.partitions():
                 _check(part, "folded input")
@@ -148,7 +146,9 @@ def _check(part: np.ndarray, what: str) -> None:
     """Raise LawError if rows of one key stand on more than one side."""
     leaks = int((part["side"] != part["side"][run_starts(part, ("hi", "lo"))]).sum())
     if leaks:
-        raise LawError(f"split: {leaks} rows share a {what} with a row on another side: this is a bug, please report it")
+        raise LawError(
+            f"split: {leaks} rows share a {what} with a row on another side: this is a bug, please report it"
+        )
 
 
 def _weigh(part: np.ndarray, order: list[str], accounts: dict[str, Ledger]) -> None:

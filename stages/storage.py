@@ -1,4 +1,4 @@
-"""Streaming, byte-reproducible writers and readers of rows. They write to the temporary path that stages.files gives."""
+"""Streaming, byte-reproducible writers and readers of rows; they write to the path that stages.files gives."""
 
 from __future__ import annotations
 

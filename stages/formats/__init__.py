@@ -127,7 +127,8 @@ class JsonLines:
 
     def add(self, rows: list[Row], sides: list[str]) -> list[str | None]:
         lines: dict[str, list[Any]] = {side: [] for side in self._sides}
-        every, reasons = [], []
+        every: list[Any] = []
+        reasons: list[str | None] = []
         for row, side in zip(rows, sides, strict=True):
             try:
                 line = self._convert(row, self._settings)

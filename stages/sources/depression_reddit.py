@@ -36,5 +36,7 @@ def draft(batch: pa.RecordBatch, file: str, params: Source) -> pa.RecordBatch:
         tags=["weak-label"],
         group=batch["clean_text"],
         reject=pc.if_else(unknown, "unknown_label", None).cast(pa.string()),
-        message=pc.if_else(unknown, f"is_depression is no label of params.yaml, expected {expected}", None).cast(pa.string()),
+        message=pc.if_else(unknown, f"is_depression is no label of params.yaml, expected {expected}", None).cast(
+            pa.string()
+        ),
     )

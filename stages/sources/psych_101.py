@@ -33,7 +33,8 @@ def draft(batch: pa.RecordBatch, file: str, params: Source) -> pa.RecordBatch:
     fields = {
         name: pa.array([row[name] for row in rows], pa.string()) for name in ("input", "response", "reject", "message")
     }
-    # A participant's number is only known inside its experiment. Experiment names may look like paths: never use them as one.
+    # A participant's number means something only inside its experiment. Experiment names may look like paths:
+    # never use them as one.
     person = pc.binary_join_element_wise(batch["experiment"], batch["participant"], " participant ")
     return drafts(
         len(batch),

@@ -38,7 +38,9 @@ def raw(params: Source) -> pa.Schema:
     names = params.columns or {}
     for field in (*TEXTS, "effective"):
         if field not in names:
-            raise ParamsError(f"params.yaml: sources.reddit_ess.columns.{field} is missing: name your file's column for it")
+            raise ParamsError(
+                f"params.yaml: sources.reddit_ess.columns.{field} is missing: name your file's column for it"
+            )
     for field in names:
         if field not in TEXTS + FACTS:
             raise ParamsError(f"params.yaml: sources.reddit_ess.columns.{field} is unknown: {', '.join(TEXTS + FACTS)}")
@@ -50,13 +52,15 @@ def raw(params: Source) -> pa.Schema:
 
 def draft(batch: pa.RecordBatch, file: str, params: Source) -> pa.RecordBatch:
     names = params.columns or {}
-    facts = {f: [_plain(v) for v in batch[names[f]].to_pylist()] for f in FACTS if f in names}
+    facts: dict[str, list[Any]] = {f: [_plain(v) for v in batch[names[f]].to_pylist()] for f in FACTS if f in names}
     facts["effective"] = [_verdict(value, params.labels) for value in facts["effective"]]
     unknown = pa.array([value is None for value in facts["effective"]], pa.bool_())
     comment = batch[names["comment"]]
     removed = pc.match_substring_regex(pc.utf8_trim_whitespace(comment), REMOVED)
     moderator = pc.match_substring_regex(comment, MODERATOR)
-    reject = pc.if_else(unknown, "unknown_label", pc.if_else(removed, "removed", pc.if_else(moderator, "moderator", None)))
+    reject = pc.if_else(
+        unknown, "unknown_label", pc.if_else(removed, "removed", pc.if_else(moderator, "moderator", None))
+    )
     rows = [dict(zip(facts, values, strict=True)) for values in zip(*facts.values(), strict=True)]
     return drafts(
         len(batch),
@@ -125,12 +129,20 @@ def _index(batches: Iterator[pa.RecordBatch], store: Path) -> dict[bytes, list[C
     with store.open("wb") as file:
         for batch in batches:
             folded = text.fold(batch["input"]).to_pylist()
-            for post, comment, meta in zip(folded, batch["response"].to_pylist(), batch["meta"].to_pylist(), strict=True):
+            for post, comment, meta in zip(
+                folded, batch["response"].to_pylist(), batch["meta"].to_pylist(), strict=True
+            ):
                 facts = msgspec.json.decode(meta, type=Facts)
                 data = comment.encode()
                 post_key = xxhash.xxh3_128_digest((facts.post_id or post).encode())
                 entry = Comment(
-                    place, facts.effective, _number(facts.score), len(comment), xxhash.xxh3_128_digest(data), start, len(data)
+                    place,
+                    facts.effective,
+                    _number(facts.score),
+                    len(comment),
+                    xxhash.xxh3_128_digest(data),
+                    start,
+                    len(data),
                 )
                 posts.setdefault(post_key, []).append(entry)
                 start += file.write(data)
@@ -174,7 +186,10 @@ def _render(
     places = range(first, first + len(batch))
     rejected = [_text(file, partners[place]) if place in partners else None for place in places]
     paired = np.array([value is not None for value in rejected], bool)
-    tags = [sorted([*tags, "derived:pair"]) if p else tags for tags, p in zip(batch["tags"].to_pylist(), paired, strict=True)]
+    tags = [
+        sorted([*tags, "derived:pair"]) if p else tags
+        for tags, p in zip(batch["tags"].to_pylist(), paired, strict=True)
+    ]
     reject = pa.array([reasons.get(place) for place in places], pa.string())
     changes = {
         "rejected_response": pa.array(rejected, pa.string()),
