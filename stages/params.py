@@ -102,10 +102,21 @@ class Topics(Screen, frozen=True, kw_only=True):
     min_score: Positive = 2  # weight of distinct cues that a topic needs
 
 
+class Pii(Screen, frozen=True, kw_only=True):
+    """Direct identifiers of persons. Lists here add to those beside the screen."""
+
+    regions: tuple[Annotated[str, Meta(pattern="^[A-Z]{2}$")], ...] = ("US", "GB", "AU")  # of phone numbers without a +
+    names: bool = True  # cues of names, tier hint: reported, never redacted by default
+    links_only: tuple[str, ...] = ("behavioral-experiment",)  # types of record of which e-mail and URLs alone are sought
+    helplines: tuple[Annotated[str, Meta(pattern=r"^\d{1,3}:\d{3,14}$")], ...] = ()  # public lines, as country:number
+    public_sites: tuple[str, ...] = ()  # registered names ("samaritans") whose pages and mailboxes are public
+
+
 class Screens(Strict, frozen=True, kw_only=True):
     """One field per module of stages/screens, by its name."""
 
     language: Language = Language()
+    pii: Pii = Pii()
     quality: Quality = Quality()
     topics: Topics = Topics()
 
