@@ -23,6 +23,13 @@ Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Kind = Literal["chat", "pairs", "kto", "classification"]
 
+# Names only: what each licence permits and asks stands in stages/licenses.
+PROFILES = ("research", "noncommercial", "permissive")
+LICENSES = (
+    "MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0",
+    "LicenseRef-RAIL-D", "LicenseRef-llama3", "LicenseRef-user", "LicenseRef-synthetic",
+)  # fmt: skip
+
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all blocks: an unknown key is an error."""
@@ -123,6 +130,13 @@ class Screens(Strict, frozen=True, kw_only=True):
 
 class Merge(Strict, frozen=True, kw_only=True):
     pass
+
+
+class Decontaminate(Strict, frozen=True, kw_only=True):
+    """Benchmarks whose questions must not be trained on: data/benchmarks/<name>.json holds their hashes."""
+
+    benchmarks: tuple[Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")], ...] = ("mentalchat16k_eval",)
+    min_overlap: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5  # share of a question's 13-word runs that a row must hold
 
 
 class Split(Strict, frozen=True, kw_only=True):
@@ -402,6 +416,7 @@ class Params(Strict, frozen=True, kw_only=True):
     export: Export = Export()
     screens: Screens = Screens()
     merge: Merge = Merge()
+    decontaminate: Decontaminate = Decontaminate()
     synthesize: Synthesize = Synthesize()
     paraphrase: Paraphrase = Paraphrase()
     judge: Judge = Judge()
@@ -476,6 +491,39 @@ def _check(params: Params) -> None:
         for file in [*source.files, *source.license_files]:
             if file.startswith("/") or ".." in Path(file).parts:
                 raise ParamsError(f"{PATH}: sources.{key}: {file!r} is no path inside a dataset")
+        check_license(source.license, f"sources.{key}.license")
+    check_license(params.synthesize.license, "synthesize.license")
+    check_license(params.paraphrase.license, "paraphrase.license")
+    check_profile(params.profile)
+
+
+def check_license(name: str, where: str) -> None:
+    """Raise ParamsError unless a licence of that name is described in stages/licenses."""
+    if name not in LICENSES:
+        near = _nearest(name, LICENSES)
+        raise ParamsError(
+            f"{PATH}: {where}: the licence {name!r} is unknown: {near}, or describe it in stages/licenses"
+        )
+
+
+def check_profile(profile: str | list[str]) -> None:
+    """Raise ParamsError unless it is the name of a profile, or a list of known licences."""
+    if isinstance(profile, list):
+        if not profile:
+            raise ParamsError(f"{PATH}: profile is an empty list: name at least one licence, or a profile")
+        for name in profile:
+            check_license(name, "profile")
+    elif profile in LICENSES:
+        raise ParamsError(f"{PATH}: profile takes a list of licences: write [{profile}]")
+    elif profile not in PROFILES:
+        near = _nearest(profile, PROFILES)
+        raise ParamsError(f"{PATH}: profile {profile!r} is unknown: {near}, or give a list of licences")
+
+
+def _nearest(name: str, valid: tuple[str, ...]) -> str:
+    lower = {known.lower(): known for known in valid}
+    near = difflib.get_close_matches(name.lower(), lower, 1, 0.5)
+    return f"did you mean {lower[near[0]]}" if near else f"known are {', '.join(valid)}"
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`(?: - at `\$\.?(?P<at>.*)`)?$")
