@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stages.errors import ParamsError
+from stages.params import Language
+from stages.screens import language
+from tests.records import batch
+
+DATA = Path(__file__).parents[1] / "data/language"
+
+
+def load(name: str, keep: Callable[[dict[str, str]], bool] = lambda row: True) -> list[dict[str, str]]:
+    rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
+    return [row for row in rows if keep(row)]
+
+
+def screen(texts: list[str], field: str = "input", params: Language | None = None) -> list[dict[str, Any]]:
+    column = language.screen(batch(*({field: text} for text in texts)), params or Language())
+    return column.to_pylist()
+
+
+def share(rows: list[dict[str, str]], codes: list[str]) -> float:
+    found = screen([row["text"] for row in rows])
+    return sum(row["input"] == code for row, code in zip(found, codes, strict=True)) / len(rows)
+
+
+@pytest.mark.parametrize("draw", ["first", "second"])  # thresholds were set on the first, the second was written after
+def test_names_the_language(draw: str) -> None:
+    rows = load("other", lambda row: row["draw"] == draw)
+    assert len(rows) >= 50
+    assert share(rows, [row["language"] for row in rows]) >= 0.99
+
+
+@pytest.mark.parametrize("draw", ["first", "second"])
+def test_keeps_slangy_english(draw: str) -> None:
+    rows = load("english", lambda row: row["draw"] == draw)
+    assert len(rows) >= 40
+    assert share(rows, ["en"] * len(rows)) >= 0.99
+
+
+def test_stubs_are_undetermined() -> None:
+    rows = load("stubs")
+    assert share(rows, ["und"] * len(rows)) == 1.0
+
+
+def test_question_and_answer_may_differ() -> None:
+    row = batch({"input": "I can't sleep since dad died.", "response": "Lo siento mucho, es un momento muy difícil."})
+    found = language.screen(row, Language()).to_pylist()[0]
+    assert (found["input"], found["response"]) == ("en", "es")
+    assert found["rejected_response"] is None and found["rejected_response_confidence"] is None
+
+
+def test_an_answer_in_two_languages_tells_both() -> None:
+    english = "It sounds as if the last months have been very hard for you and your family. " * 5
+    spanish = "Parece que los últimos meses han sido muy difíciles para ti y para tu familia. " * 5
+    found = screen([english + spanish, english, spanish], "response")
+    assert {found[0]["response"], found[0]["response_other"]} == {"en", "es"}
+    assert [row["response_other"] for row in found[1:]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soooooooooooooooooooooooooo tireddddddddddddddddd of everythinggggggggggggggg",
+        "PLEASE SOMEBODY TELL ME WHAT TO DO ABOUT MY MOTHER",
+        "You press <<A>> and you get 3.2 points. You press <<B>> and you get 1.7 points. " * 40,
+    ],
+)
+def test_odd_english_is_english(text: str) -> None:
+    assert screen([text])[0]["input"] == "en"
+
+
+def test_no_letters_no_language() -> None:
+    found = screen(["", "1 2 3 " * 200, "😀" * 100, "-----------------------------------"])
+    assert [row["input"] for row in found] == ["und"] * 4
+
+
+def test_only_declared_languages_are_named() -> None:
+    few = Language(languages=("en", "de"))
+    texts = [row["text"] for row in load("other")]
+    assert {row["input"] for row in screen(texts, params=few)} <= {"en", "de", "und"}
+
+
+def test_unknown_code_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ParamsError, match=r"screens\.language\.languages.*'xq'"):
+        screen(["hello"], params=Language(languages=("en", "xq")))
+
+
+@example(["00000", "00000"], 1)  # a run does not go on into the next text
+@given(st.lists(st.text(max_size=300), min_size=1, max_size=8), st.integers(0, 8))
+def test_independent_of_batch_size(texts: list[str], cut: int) -> None:
+    texts = [text.replace("\0", "").encode("utf-8", "ignore").decode() for text in texts]
+    whole = batch(*({"input": text, "response": text * 5} for text in texts))
+    parts = [part for part in (whole.slice(0, cut), whole.slice(cut)) if len(part)]
+    found = [row for part in parts for row in language.screen(part, Language()).to_pylist()]
+    assert found == language.screen(whole, Language()).to_pylist()
+
+
+def test_empty_batch() -> None:
+    found = language.screen(batch(), Language())
+    assert len(found) == 0 and found.type == language.TYPE
