@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -114,7 +114,9 @@ class Pii(Screen, frozen=True, kw_only=True):
 
     regions: tuple[Annotated[str, Meta(pattern="^[A-Z]{2}$")], ...] = ("US", "GB", "AU")  # of phone numbers without a +
     names: bool = True  # cues of names, tier hint: reported, never redacted by default
-    links_only: tuple[str, ...] = ("behavioral-experiment",)  # types of record of which e-mail and URLs alone are sought
+    links_only: tuple[str, ...] = (
+        "behavioral-experiment",
+    )  # types of record of which e-mail and URLs alone are sought
     helplines: tuple[Annotated[str, Meta(pattern=r"^\d{1,3}:\d{3,14}$")], ...] = ()  # public lines, as country:number
     public_sites: tuple[str, ...] = ()  # registered names ("samaritans") whose pages and mailboxes are public
 
@@ -469,7 +471,7 @@ def _read(path: Path) -> Params:
     try:
         params = msgspec.convert(tree, Params)
     except msgspec.ValidationError as error:
-        raise ParamsError(f"{path}: {_explain(str(error), tree)}") from None
+        raise ParamsError(f"{path}: {_explain(_located(str(error), tree))}") from None
     _check(params)
     return params
 
@@ -526,38 +528,50 @@ def _nearest(name: str, valid: tuple[str, ...]) -> str:
     return f"did you mean {lower[near[0]]}" if near else f"known are {', '.join(valid)}"
 
 
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`(?: - at `\$\.?(?P<at>.*)`)?$")
-_PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<at>.*)`)?$", re.S)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`(?: - at `\$\.?(?P<at>[^`]*)`)?$")
+_PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<at>[^`]*)`)?$", re.S)
 
 
-def _explain(message: str, tree: Any) -> str:
+def _located(message: str, tree: Any) -> str:
+    """msgspec writes `sources[...]` for any source: say which one."""
+    if "$.sources[...]" not in message:
+        return message
+    for key, block in tree["sources"].items():
+        try:
+            msgspec.convert(block, Source)
+        except msgspec.ValidationError as error:
+            what, _, at = str(error).partition(" - at `$")
+            return f"{what} - at `$.sources.{key}{at.rstrip('`')}`"
+    return message
+
+
+def _explain(message: str) -> str:
     if unknown := _UNKNOWN.match(message):
-        at = unknown["at"] or ""
-        key = f"{at}.{unknown['name']}" if at else unknown["name"]
-        near = difflib.get_close_matches(unknown["name"], _fields_at(at), 1, 0.5)
-        return f"unknown key `{key}`" + (
-            f"; did you mean `{near[0]}`?" if near else f"; valid are {', '.join(_fields_at(at))}"
-        )
+        at, name = unknown["at"] or "", unknown["name"]
+        valid = _fields_at(at)
+        near = difflib.get_close_matches(name, valid, 1, 0.5)
+        mend = f"did you mean `{near[0]}`?" if near else f"valid are {', '.join(valid)}"
+        return f"unknown key `{at + '.' if at else ''}{name}`; {mend}"
     problem = _PROBLEM.match(message)
     assert problem is not None
-    where = problem["at"] or "the file"
-    return f"`{where}`: {problem['what'][0].lower() + problem['what'][1:]}"
+    return f"`{problem['at'] or 'the file'}`: {problem['what'][0].lower() + problem['what'][1:]}"
 
 
 def _fields_at(at: str) -> list[str]:
-    """Names of the fields of the block at a dotted path; `[...]` stands for any key of a mapping."""
+    """Names of the fields of the block at a dotted path; a mapping's key leads to its values."""
     kind: Any = Params
-    for part in [p for p in re.split(r"\.|(?=\[)", at) if p]:
-        if part.startswith("["):
-            kind = get_args(_block(kind))[-1]
-        else:
-            kind = get_type_hints(_block(kind), include_extras=True)[part]
+    for part in [part for part in re.split(r"[.\[\]]+", at) if part]:
+        block = _block(kind)
+        kind = (
+            get_type_hints(block)[part]
+            if isinstance(block, type) and issubclass(block, Struct)
+            else get_args(block)[-1]
+        )
     return list(_block(kind).__struct_fields__)
 
 
 def _block(kind: Any) -> Any:
-    """The Struct or mapping inside Annotated and Optional."""
-    for inner in get_args(kind):
-        if isinstance(inner, type) and issubclass(inner, Struct) and not str(kind).startswith("dict"):
-            return inner
-    return kind
+    """The Struct or mapping that a type stands for: `X | None` and Annotated undone."""
+    if get_origin(kind) in (dict, list) or not get_args(kind):
+        return kind
+    return next((_block(inner) for inner in get_args(kind) if inner is not type(None)), kind)

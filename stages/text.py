@@ -81,7 +81,7 @@ def _fold_runs(joined: bytes, gap: bytes) -> bytes:
 
 def _fold_unicode(runs: pa.StringArray, gap: str) -> pa.StringArray:
     runs = nfkc(pc.utf8_lower(pc.utf8_upper(nfkc(runs))))  # upper first: folds final sigma, dotless forms
-    return pc.replace_substring_regex(runs, pattern=r"[^\p{L}\p{N}\p{M}]+", replacement=gap)
+    return pc.replace_substring_regex(runs, pattern=r"[^\p{L}\p{N}\p{M}]+\p{M}*", replacement=gap)
 
 
 def fold_or_nfkc(texts: pa.StringArray) -> pa.StringArray:

@@ -1,0 +1,109 @@
+"""Fixtures: a project folder to run stages in, as a user would, and the real upstream files where they are at hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CODE = ("stages", "mhdata", "params.yaml", "dvc.yaml")
+
+
+class Project:
+    """A folder with params.yaml and the code, where stages run as processes of their own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def params(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Change params.yaml in place."""
+        path = self.root / "params.yaml"
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        change(tree)
+        path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+
+    def run(self, *words: str, code: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m stages.<words>`; fail unless it ends with the exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", f"stages.{words[0]}", *words[1:]],
+            cwd=self.root, capture_output=True, text=True, env={**os.environ, **env}, check=False,
+        )  # fmt: skip
+        if code is not None:
+            assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def raw(self, source: str, files: dict[str, bytes]) -> None:
+        """Put upstream files into data/raw/<source> with the receipt that download would write."""
+        import hashlib
+
+        entries = []
+        (self.root / "data/raw" / source).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            path = self.root / "data/raw" / source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            entries.append({"file": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+        receipt = {"source": source, "revision": "0" * 40, "files": entries, "license_files": []}
+        (self.root / "data/raw" / source / "receipt.json").write_bytes(orjson.dumps(receipt))
+
+    def json(self, path: str) -> Any:
+        return orjson.loads((self.root / path).read_bytes())
+
+    def lines(self, path: str) -> list[Any]:
+        return [orjson.loads(line) for line in (self.root / path).read_bytes().splitlines()]
+
+    def records(self, source: str) -> list[dict[str, Any]]:
+        """The records of a source, as dicts."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.root / f"data/normalized/{source}.parquet").to_pylist()
+
+    def table(self, path: str) -> list[dict[str, Any]]:
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.root / path).to_pylist()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project: the code (linked) and a params.yaml of its own."""
+    root = tmp_path / "project"
+    root.mkdir()
+    for name in ("stages", "mhdata"):
+        if (ROOT / name).exists():
+            (root / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+    return Project(root)
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real upstream files."""
+    folder = os.environ.get("MHDATA_REAL")
+    if not folder:
+        pytest.skip("MHDATA_REAL is not set: it names the folder of real upstream files")
+    return Path(folder)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests last: a quick failure shows first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """In CI a skip is a failure: what a test needs must be there."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report

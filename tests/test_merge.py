@@ -1,0 +1,182 @@
+"""merge and split: duplicates, order, sides, and the laws that bind them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Project
+from tests.test_normalize import lines, pair
+
+SOURCES = (
+    "amod_counseling", "mentalchat16k", "trace", "human_like_dpo", "reddit_ess", "psych_101", "depression_reddit",
+)  # fmt: skip
+MERGED = "data/merged/merged_mental_health_dataset"
+
+
+def prompt(text: str, chosen: str = "Good.", rejected: str = "Bad.") -> dict[str, str]:
+    return {"prompt": text, "chosen": chosen, "rejected": rejected}
+
+
+def transcript(text: str, participant: str = "1") -> dict[str, str]:
+    return {"text": text, "experiment": "e", "participant": participant}
+
+
+def build(project: Project, **rows: list[Any]) -> list[dict[str, Any]]:
+    """Normalize the given rows, and none of the other sources; merge; return the merged rows."""
+    files = {
+        "amod_counseling": "combined_dataset.json",
+        "human_like_dpo": "data.json",
+        "psych_101": "prompts_training.jsonl",
+    }
+    for source in SOURCES:
+        given = rows.get(source)
+        project.raw(source, {files[source]: lines(*given)} if given else {})
+        project.run("normalize", source)
+    project.run("merge")
+    return project.table(f"{MERGED}.parquet")
+
+
+def split(project: Project) -> dict[str, str]:
+    """Split the merged rows; return the side of each id."""
+    project.run("split")
+    return {row["id"]: row["side"] for row in project.table("data/split/split.parquet")}
+
+
+def test_rows_that_fold_alike_are_one_and_the_kept_row_names_the_others(project: Project) -> None:
+    rows = build(
+        project, amod_counseling=[pair("How are you?", "Well."), pair("how are\u00a0you", "WELL"), pair("x", "y")]
+    )
+    assert [row["input"] for row in rows] in (["How are you?", "x"], ["how are\u00a0you", "x"])
+    removed = project.table("data/merged/duplicates.parquet")
+    assert [row["kept"] for row in removed] == [rows[0]["id"]]
+    assert rows[0]["duplicates"] == [removed[0]["id"]]
+    assert removed[0]["method"] == "exact" and removed[0]["score"] == 1000
+    account = project.json("data/ledger/merge/amod_counseling.json")
+    assert (account["in"], account["out"], account["duplicates"]) == (3, 2, 1)
+
+
+def test_another_answer_to_the_same_question_is_no_duplicate(project: Project) -> None:
+    assert len(build(project, amod_counseling=[pair("Why?", "One."), pair("Why?", "Two.")])) == 2
+
+
+def test_a_rejected_response_makes_a_row_another_one(project: Project) -> None:
+    assert len(build(project, human_like_dpo=[prompt("Hi", "a", "b"), prompt("Hi", "a", "c")])) == 2
+
+
+def test_texts_of_symbols_alone_are_told_apart(project: Project) -> None:
+    assert len(build(project, amod_counseling=[pair("🙂", "!"), pair("🙁", "!"), pair("🙂", "!")])) == 2
+
+
+def test_transcripts_are_compared_as_they_stand(project: Project) -> None:
+    rows = [transcript("You press <<A>>"), transcript("you press <<A>>", "2"), transcript("You press <<A>>", "3")]
+    assert len(build(project, psych_101=rows)) == 2
+
+
+def test_keep_all_keeps_every_row_of_a_source(project: Project) -> None:
+    project.params(lambda tree: tree["sources"]["amod_counseling"].update(keep_all=True))
+    assert len(build(project, amod_counseling=[pair("one"), pair("one"), pair("One")])) == 3
+
+
+def test_the_lower_priority_number_stays_across_sources(project: Project) -> None:
+    project.params(lambda tree: tree["sources"]["human_like_dpo"].update(priority=1))
+    rows = build(project, amod_counseling=[pair("one", "x")], psych_101=[transcript("t <<A>>")])
+    assert [row["source"] for row in rows] == ["amod_counseling", "psych_101"]
+
+
+def test_json_and_csv_hold_the_same_six_fields_of_the_same_rows(project: Project) -> None:
+    odd = 'comma, "quote"\nline\r\u2028 =1+1 🙂'
+    rows = build(project, amod_counseling=[pair(odd, "NA")], human_like_dpo=[prompt("Hi")])
+    with (project.root / f"{MERGED}.json").open(encoding="utf-8") as file:
+        from_json = json.load(file)
+    with (project.root / f"{MERGED}.csv").open(encoding="utf-8", newline="") as file:
+        from_csv = list(csv.DictReader(file))
+    assert list(from_json[0]) == list(from_csv[0])
+    assert list(from_json[0]) == ["input", "response", "rejected_response", "source", "type", "tags"]
+    assert [{**row, "tags": json.loads(row["tags"]), "rejected_response": row["rejected_response"] or None}
+            for row in from_csv] == from_json  # fmt: skip
+    assert from_json[0]["input"] == odd == rows[0]["input"]
+    account = project.json("data/ledger/merge/amod_counseling.json")["details"]
+    assert account["cells_like_null"] == 1
+
+
+def test_no_rows_at_all_give_valid_empty_files(project: Project) -> None:
+    assert build(project) == []
+    assert json.loads((project.root / f"{MERGED}.json").read_bytes()) == []
+    assert split(project) == {}
+
+
+# --- laws ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_any_order_of_rows_gives_the_same_rows_ids_sides_and_clusters(project: Project) -> None:
+    rng = random.Random(7)
+    words = ["sad", "Sad!", "tired", "tired ", "lost", "alone", "ALONE", "so-so"]
+    rows = [pair(f"I feel {rng.choice(words)}", f"Why {rng.choice(words)}?") for _ in range(150)]
+
+    def outcome() -> tuple[Any, ...]:
+        merged = build(project, amod_counseling=rows)
+        kept = {row["id"]: (row["input"], tuple(sorted(row["duplicates"]))) for row in merged}
+        removed = {row["id"]: row["kept"] for row in project.table("data/merged/duplicates.parquet")}
+        return kept, removed, split(project)
+
+    before = outcome()
+    assert before[1], "the rows hold no duplicates: this test shows nothing"
+    rng.shuffle(rows)
+    assert outcome() == before
+
+
+@pytest.mark.slow
+def test_adding_rows_moves_no_other_row(project: Project) -> None:
+    rows = [pair(f"question {n // 2}", f"answer {n}") for n in range(60)]
+    build(project, amod_counseling=rows)
+    before = split(project)
+    build(project, amod_counseling=[pair("new", "x"), *rows, pair("newer", "y")])
+    after = split(project)
+    assert len(after) == len(before) + 2
+    assert before.items() <= after.items()
+
+
+def test_rows_of_one_folded_input_stand_on_one_side(project: Project) -> None:
+    build(project, amod_counseling=[pair(f"question {n % 9}" + "!" * (n % 4), f"answer {n}") for n in range(80)])
+    sides = split(project)
+    by_input: dict[str, set[str]] = {}
+    for row in project.table(f"{MERGED}.parquet"):
+        by_input.setdefault(row["input"].rstrip("!"), set()).add(sides[row["id"]])
+    assert len(by_input) == 9
+    assert all(len(found) == 1 for found in by_input.values())
+    assert set(sides.values()) == {"train", "validation"}
+
+
+def test_participants_with_the_same_transcript_stand_on_one_side(project: Project) -> None:
+    rows = [transcript(f"{p % 3} same text <<{c}>>", str(p)) for p in range(12) for c in "AB"]
+    build(project, psych_101=rows)
+    split(project)
+    groups = {row["group"] for row in project.table("data/split/split.parquet")}
+    assert len(groups) == 3
+
+
+def test_another_seed_gives_other_sides_and_the_share_lies_within_its_bound(project: Project) -> None:
+    build(project, amod_counseling=[pair(f"question {n}", "a") for n in range(400)])
+    before = split(project)
+    details = project.json("data/ledger/split/amod_counseling.json")["details"]
+    assert details["train"] + details["validation"] == details["groups"] == 400
+    assert abs(details["validation_share"] - 0.2) <= details["share_bound"]
+    project.params(lambda tree: tree["split"].update(seed=2))
+    assert split(project) != before
+
+
+def test_a_leak_fails_the_build(tmp_path: Path) -> None:
+    from stages import split as stage
+    from stages.errors import LawError
+
+    part = stage.np.zeros(2, stage.KEY)
+    part["side"] = [0, 1]
+    with pytest.raises(LawError, match="2 rows|1 rows"):
+        stage._check(part, "group")

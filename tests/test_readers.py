@@ -1,0 +1,168 @@
+"""Readers: rows as they stand, and a reason for each that is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages import readers
+from stages.errors import SourceError
+from stages.readers import Unit
+
+AB = pa.schema([pa.field("a", pa.string(), nullable=False), pa.field("b", pa.string(), nullable=False)])
+TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=30)
+ROWS = st.lists(st.fixed_dictionaries({"a": TEXT, "b": TEXT}), min_size=1, max_size=20)
+
+
+def read(path: Path, content: bytes, size: int | None = None) -> tuple[list[dict[str, Any]], list[readers.Fault]]:
+    path.write_bytes(content)
+    rows: list[dict[str, Any]] = []
+    faults: list[readers.Fault] = []
+    for unit in readers.units(path, size) if size else readers.units(path):
+        for batch in readers.read(unit, AB, path.name):
+            rows += [{"n": n, **row} for n, row in zip(batch.numbers, batch.columns.to_pylist(), strict=True)]
+            faults += batch.faults
+    return rows, faults
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readers")
+
+
+def texts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"a": row["a"], "b": row["b"]} for row in rows]
+
+
+@settings(deadline=None)
+@given(ROWS, st.sampled_from([None, 1]), st.booleans())
+def test_a_json_array_and_json_lines_give_the_same_rows(
+    folder: Path, rows: Any, indent: int | None, ascii: bool
+) -> None:
+    array = json.dumps(rows, indent=indent, ensure_ascii=ascii).encode()
+    lines = "".join(json.dumps(row, ensure_ascii=ascii) + "\n" for row in rows).encode()
+    assert texts(read(folder / "x.json", array)[0]) == texts(read(folder / "y.json", lines)[0]) == rows
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(1, 200))
+def test_units_cut_a_file_anywhere_and_lose_nothing(folder: Path, rows: Any, size: int) -> None:
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    assert read(folder / "x.jsonl", content, size) == read(folder / "x.jsonl", content)
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(1, 64))
+def test_a_json_array_is_the_same_whatever_the_chunk(folder: Path, rows: Any, chunk: int) -> None:
+    before, readers.CHUNK = readers.CHUNK, chunk
+    try:
+        assert texts(read(folder / "x.json", json.dumps(rows, ensure_ascii=False).encode())[0]) == rows
+    finally:
+        readers.CHUNK = before
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_csv_gives_the_cells_as_they_stand(folder: Path, rows: Any) -> None:
+    out = io.StringIO()
+    table = csv.writer(out, quoting=csv.QUOTE_ALL)
+    table.writerow(["b", "a"])  # other order: columns go by name
+    table.writerows([row["b"], row["a"]] for row in rows)
+    assert texts(read(folder / "x.csv", out.getvalue().encode())[0]) == rows
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"a":"x"}', "missing_field"),
+        (b'{"a":"x","b":1}', "wrong_type"),
+        (b'{"a":"x","b":null}', "wrong_type"),
+        (b'["x"]', "wrong_type"),
+        (b"nonsense", "not_json"),
+        (b'{"a":"x","b":"y"} {}', "not_json"),
+        (b'{"a":"x","b":"\xff"}', "invalid_utf8"),
+        (b'{"a":"x","b":"y","c":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_json"),
+    ],
+)
+def test_a_line_that_is_no_row_has_a_reason_and_its_number(folder: Path, line: bytes, reason: str) -> None:
+    good = b'{"a":"x","b":"y"}\n'
+    rows, faults = read(folder / "x.jsonl", good + line + b"\n\n" + good)
+    assert [row["n"] for row in rows] == [0, 3]
+    assert [(fault.row, fault.reason) for fault in faults] == [(1, reason)]
+    assert faults[0].message and faults[0].raw
+
+
+def test_a_repeated_key_counts_by_its_last_value_as_json_readers_do(folder: Path) -> None:
+    assert read(folder / "x.jsonl", b'{"a":"1","a":"2","b":"y"}\n')[0][0]["a"] == "2"
+
+
+def test_a_line_over_the_limit_is_a_fault_and_is_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "LONGEST", 100)
+    rows, faults = read(folder / "x.jsonl", b'{"a":"' + b"x" * 5000 + b'","b":"y"}\n{"a":"x","b":"y"}\n')
+    assert [row["n"] for row in rows] == [1]
+    assert [(fault.row, fault.reason) for fault in faults] == [(0, "too_long")]
+    assert "5017" in faults[0].message
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(folder: Path) -> None:
+    assert texts(read(folder / "x.jsonl", b'\xef\xbb\xbf{"a":"x","b":"y"}\n')[0]) == [{"a": "x", "b": "y"}]
+    assert texts(read(folder / "x.csv", b"\xef\xbb\xbfa,b\nx,y\n")[0]) == [{"a": "x", "b": "y"}]
+
+
+def test_a_truncated_array_is_no_file(folder: Path) -> None:
+    with pytest.raises(SourceError, match="truncated"):
+        read(folder / "x.json", b'[{"a":"x","b":"y"},{"a":"x","b":')
+
+
+def test_text_after_an_array_is_no_file(folder: Path) -> None:
+    with pytest.raises(SourceError, match="after the end"):
+        read(folder / "x.json", b'[{"a":"x","b":"y"}] {"a"')
+
+
+def test_items_of_an_array_that_are_no_rows_are_faults(folder: Path) -> None:
+    rows, faults = read(folder / "x.json", b'[{"a":"x","b":"y"}, 3, "}", [{"a":1}], {"a":"x","b":"z"}]')
+    assert texts(rows) == [{"a": "x", "b": "y"}, {"a": "x", "b": "z"}]
+    assert [fault.row for fault in faults] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.csv", b"a,c\nx,y\n"), ("x.jsonl", b'{"a":"x","c":"y"}\n')])
+def test_a_column_that_is_not_there_stops_before_the_first_row(folder: Path, name: str, content: bytes) -> None:
+    with pytest.raises(SourceError, match=r"no column 'b' \(it has 'a', 'c'\)"):
+        read(folder / name, content)
+
+
+def test_a_further_column_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert texts(read(folder / "x.csv", b"a,b,c\nx,y,z\n")[0]) == [{"a": "x", "b": "y"}]
+    assert "further columns" in capsys.readouterr().err
+
+
+def test_csv_rows_with_other_cells_or_bytes_have_a_reason(folder: Path) -> None:
+    rows, faults = read(folder / "x.csv", b'a,b\nx\nx,y,z\nx,\xff\n"p\nq",NA\n')
+    assert texts(rows) == [{"a": "p\nq", "b": "NA"}]
+    assert [(f.row, f.reason) for f in faults] == [(0, "wrong_columns"), (1, "wrong_columns"), (2, "invalid_utf8")]
+
+
+def test_an_unclosed_quote_does_not_swallow_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "LONGEST", 1000)
+    content = b'a,b\nx,"y\n' + b"p,q\n" * 1000
+    rows, faults = read(folder / "x.csv", content)
+    assert faults[0].reason == "too_long"
+    assert len(rows) > 500
+
+
+def test_an_empty_csv_is_named(folder: Path) -> None:
+    with pytest.raises(SourceError, match="is empty"):
+        read(folder / "x.csv", b"")
+
+
+def test_one_unit_for_a_small_file(folder: Path) -> None:
+    (folder / "x.jsonl").write_bytes(b'{"a":"x","b":"y"}\n')
+    assert readers.units(folder / "x.jsonl") == [Unit(folder / "x.jsonl")]
