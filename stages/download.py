@@ -92,7 +92,7 @@ def from_sample(job: Job) -> None:
 
 
 def from_local(job: Job) -> None:
-    """Copy the user's files, check them against SHA256SUMS where there is one, and say which are not the pinned ones."""
+    """Copy the user's files, check them against SHA256SUMS if it is there, and say which are not the pinned ones."""
     home = DATA / "local" / job.key
     sums = _sums(job, home / "SHA256SUMS")
     for file in _present(job, home, needed=list(job.declared)):
@@ -104,9 +104,8 @@ def from_local(job: Job) -> None:
             )  # fmt: skip
         judged = verdict(pin, came)
         if judged == "differs":
-            job.note(
-                f"{job.where(file)} is not the pinned file ({wanted(pin)}): your own copy is used ({arrived(came, pin)})"
-            )
+            own = f"your own copy is used ({arrived(came, pin)})"
+            job.note(f"{job.where(file)} is not the pinned file ({wanted(pin)}): {own}")
         job.enter(file, came, judged, "pin" if judged == "matches" else "sums" if file in sums else "nothing")
 
 
@@ -310,10 +309,8 @@ def main(*words: str) -> None:
     """Run the stage for the source that the command line names."""
     if len(words) != 1:
         raise ParamsError("usage: python -m stages.download SOURCE, where SOURCE is a key under sources in params.yaml")
-    known, key = params.load(), words[0]
-    if key not in known.sources:
-        near = difflib.get_close_matches(key, known.sources, 1) or params.ordered(known)
-        raise ParamsError(f"params.yaml has no source {key!r}: there is {', '.join(near)}")
+    (key,) = words
+    known = params.load("origin", f"sources.{key}")
     take(key, known.sources[key], known.origin)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -68,9 +69,7 @@ class Repo:
     """One dataset at one commit. `source` names it in every sentence."""
 
     def __init__(self, source: str, dataset: str, commit: str | None) -> None:
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the user agent asks neither machine nor network
-        from huggingface_hub import constants
-
+        constants = _constants()
         self.source, self.dataset = source, dataset
         self.endpoint = constants.ENDPOINT
         parts = urlsplit(self.endpoint)
@@ -271,16 +270,19 @@ class Repo:
         return urlsplit(url)[:2] == urlsplit(self.endpoint)[:2]
 
     def _target(self, url: str, location: str, where: str) -> str:
-        target = urljoin(url, location)
-        allowed = ("https", "http") if self.endpoint.startswith("http:") else ("https",)
-        if not location or urlsplit(target).scheme not in allowed:
+        try:
+            target = urljoin(url, location)
+            scheme = urlsplit(target).scheme if location else ""
+        except ValueError:
+            scheme = ""
+        if scheme not in (("https", "http") if self.endpoint.startswith("http:") else ("https",)):
             raise stop(where, "a redirect to https", f"another one came from {self.shown}", self._elsewhere())
         return target
 
     def _judge(self, response: httpx2.Response, where: str) -> None:
         status = response.status_code
         if status in _AGAIN or status >= 500:
-            raise Later(f"HTTP {status} came from {response.url.host}", _asked(response.headers))
+            raise Later(f"HTTP {status} came from {response.url.host}", asked_wait(response.headers, datetime.now(UTC)))
         if status not in (200, 206, 416):
             raise self._refusal(response, where)
         self._same_commit(response, where)
@@ -339,24 +341,32 @@ class Repo:
         return f"put the file under data/local/{self.source}/ and set origin: local in params.yaml"
 
 
-def _asked(headers: Mapping[str, str]) -> float | None:
-    """The seconds that Retry-After (a number or a date) or the Hub's RateLimit header asks for."""
+def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:
+    """The seconds that Retry-After (a number or a date) or the Hub's RateLimit header asks to wait from `now`."""
     from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
     asked = headers.get("retry-after", "").strip()
     if asked.isdecimal():
         return float(asked)
     with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()
+        return (parsedate_to_datetime(asked) - now).total_seconds()
     limit: Any = parse_ratelimit_headers(headers)
     return float(limit.reset_in_seconds) if limit and not limit.remaining else None
 
 
-def offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids the network."""
+def _constants() -> ModuleType:
+    """The settings of the Hub's own client: HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT."""
+    # Without this, it asks the endpoint for a list of programs that it would name in the user agent.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import constants
 
-    return constants.is_offline_mode()
+    return constants
+
+
+def offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    answer: bool = _constants().is_offline_mode()
+    return answer
 
 
 def cached(source: str, dataset: str, commit: str | None, file: str) -> tuple[Path, Pin]:
@@ -365,9 +375,11 @@ def cached(source: str, dataset: str, commit: str | None, file: str) -> tuple[Pa
 
     found = try_to_load_from_cache(dataset, file, revision=commit, repo_type="dataset")
     if not isinstance(found, str):
-        raise stop(
-            f"source {source}, file {file}", "it in the Hub's cache, since HF_HUB_OFFLINE is set", "it is not there",
-            f"unset HF_HUB_OFFLINE, or run `hf download --repo-type dataset {dataset} {file} --revision {commit}` first",
-        )  # fmt: skip
+        where, first = (
+            f"source {source}, file {file}",
+            f"hf download --repo-type dataset {dataset} {file} --revision {commit}",
+        )
+        expected = "it in the Hub's cache, since HF_HUB_OFFLINE is set"
+        raise stop(where, expected, "it is not there", f"unset HF_HUB_OFFLINE, or run `{first}` with it unset")
     name = Path(found).resolve().name
     return Path(found), Pin(sha256=name if len(name) == 64 else None, blob=name if _COMMIT.fullmatch(name) else None)

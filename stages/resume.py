@@ -58,7 +58,7 @@ class Patience:
             raise stop(
                 self._where, "an answer", f"{later} ({self._row} times in a row, {self._all} in all)", self._mend
             )
-        jitter = random.uniform(0.5, 1.0)  # spreads tries, keeps no secret
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads tries, keeps no secret
         seconds = later.wait if later.wait is not None else self._base * 2 ** (self._row - 1) * jitter
         seconds = min(max(seconds, 0.0), CAP)
         print(f"{self._where}: {later}; trying again in {seconds:.1f} s ({self._row} of {TRIES - 1})", file=sys.stderr)
