@@ -32,7 +32,7 @@ _SYMBOL_LEADS = {0xC2: 2, 0xE2: 3, 0xEF: 3, 0xF0: 4}
 
 # Lists whose words open a look, in the order of their bits.
 _CUES = ("kin", "title", "intro", "credential", "signoff", "number", "street", "postal", "birth", "medical", "national")
-_CUES += ("platform", "top_domain", "dot")
+_CUES += ("platform", "top_domain", "dot", "greeting")
 _BIT = {name: 1 << i for i, name in enumerate((*_CUES, "given"))}
 _TABLE_BITS = 16
 
@@ -309,11 +309,11 @@ def given(gate: Gate) -> Positions:
 
 
 def named(gate: Gate) -> Positions:
-    """Capitalised words right after kin, a title, or "name is"."""
+    """Capitalised words right after kin, a title, a greeting, or "name is"."""
     words = gate.words
     after = np.zeros(len(words.start), np.bool_)
     near = (words.start[1:] - words.end[:-1]) <= 3
-    after[1:] = words.are("kin", "title", "intro")[:-1] & near
+    after[1:] = words.are("kin", "title", "intro", "greeting")[:-1] & near
     after[2:] |= words.are("intro")[:-2] & near[1:] & near[:-1]
     return words.start[after & words.capital]
 

@@ -35,7 +35,7 @@ def cards(view: str, at: int, params: Pii) -> Iterator[Span]:
     from stdnum import luhn
 
     digits = re.sub(r"\D", "", match.group())
-    if not _ISSUERS.fullmatch(digits) or len(set(digits)) < 3 or not luhn.is_valid(digits):
+    if not _ISSUERS.fullmatch(digits) or len(set(digits)) < 2 or not luhn.is_valid(digits):
         return
     if not _order_before().search(before(view, at, 40)) or re.search(r"\bcard\b", before(view, at, 40), re.I):
         yield Span(at, match.end(), "card", PERSONAL, "luhn", 97)

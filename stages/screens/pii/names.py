@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from stages.params import Pii
 from stages.screens.pii import lists
@@ -94,26 +94,45 @@ def given_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     if match is None:
         yield from _small_name(view, at, ahead)
         return
-    end = match.end()
+    end = match.end() - (2 if match.group().endswith("'s") else 0)
     if view[end : end + 1] in ("@", "_") or re.match(r"\.\w", view[end : end + 2]) and view[end + 1].islower():
+        return
+    if _pet().search(ahead):
         return
     several = " " in match.group()
     cue = _private_cue(ahead, view, at)
     if cue:
-        if cue == "title" and _famous(view, at, end):
+        if cue == "title" and not _private_title(view, at, match):
+            return
+        if cue == "kin" and not _OWN_KIN.search(ahead) and _of_fiction(view):
+            return
+        if cue == "introduction" and not _INTRODUCES_SELF.search(ahead) and _of_fiction(view):
             return
         yield _hint(at, end, cue, 85)
     elif not _famous(view, at, end):
         social = _SOCIAL_BEFORE.search(ahead) is not None
         acts = _VERB_AFTER.match(view, end) is not None
-        if not several and (acts or social):
+        if not several and (acts or social) and not _of_fiction(view):
             yield _hint(at, end, "given-name", 65)
-        elif several and acts and (social or _personal_text(view, at)):
+        elif several and acts and _DEALS_WITH.search(ahead):
             yield _hint(at, end, "full-name", 55)
 
 
-def _personal_text(view: str, at: int) -> bool:
-    return re.search(r"\b(?:my|me|i)\b", view[max(0, at - 80) : at + 80], re.I) is not None
+_DEALS_WITH = re.compile(
+    r"\b(?:told|tell|asked|dating|married|texted|contact|call|called|hugged|kissed|reported|blocked|worked for|engaged to|divorced|with my friend|slept with) $",
+    re.I,
+)
+
+
+@lru_cache(maxsize=4)
+def _of_fiction(view: str) -> bool:
+    """Whether the text speaks of books, films or music: a lone given name in it is as likely a character's."""
+    return re.search(rf"(?<!\w){lists.any_of('fiction')}(?!\w)", view, re.I) is not None
+
+
+@cache
+def _pet() -> re.Pattern[str]:
+    return re.compile(rf"\b{lists.any_of('pet')}s?\b", re.I)
 
 
 def _private_cue(ahead: str, view: str, at: int) -> str | None:
@@ -142,15 +161,55 @@ def cued_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     if match is None or len(match.group()) < 3:
         return
     ahead = before(view, at, 45)
+    first = match.group().split(" ")[0].lower()
+    known = first in lists.given_names() or first in lists.given_names(ambiguous=True)
     title = _TITLE.search(ahead)
+    if _pet().search(ahead):
+        return
     if title and (title.group()[0].isupper() or view[at : at + 8].split(" ")[0].lower() in lists.given_names()):
-        if not _famous(view, at, match.end()) and not _kin_then_sentence(ahead):
+        if _private_title(view, at, match) and not _kin_then_sentence(ahead):
             yield _hint(at, match.end(), "title", 80)
-    elif _INTRO.search(ahead) and re.search(r"\bname|named", ahead[-12:], re.I) and not _famous(view, at, match.end()):
+    elif _introduced(view, ahead) and not _famous(view, at, match.end()):
         yield _hint(at, match.end(), "introduction", 80)
-    elif re.search(r"[\w,(] ?\(?$", ahead) and _kin().search(ahead) and not _famous(view, at, match.end()):
-        known = match.group().split(" ")[0].lower() in (lists.given_names() | lists.given_names(ambiguous=True))
+    elif _kin().search(ahead) and (_OWN_KIN.search(ahead) or not _of_fiction(view)) and not _famous(view, at, match.end()):
         yield _hint(at, match.end(), "kin", 80 if known else 60)
+
+
+    elif known and _CALLS.search(ahead) and re.match(r" ?(?:[,.!?:\n]|$)", view[match.end() : match.end() + 2]):
+        yield _hint(at, match.end(), "greeting", 75)
+
+
+_OWN_KIN = re.compile(r"\b(?:my|our|your)\b", re.I)
+_INTRODUCES_SELF = re.compile(r"\b(?:my|his|her|their) (?:\w+ )?name|\bi'?m |\bi am |call(?:s|ed)? me|go by|known as", re.I)
+_NAME_OF_A_THING = re.compile(r"(?<!my )(?<!his )(?<!her )(?<!first )(?<!last )(?<!full )(?<!real )\b\w{3,} name: ?$", re.I)
+_WITH_TITLE = re.compile(
+    r"\b(?:my|our|with|told|tell|see|saw|seeing|by|from|to|asked|agree with|thank you|thanks|called|met|like|love|hate|and|teacher|neighbou?r|doctor|therapist|psychiatrist|boss|coach)\b,?(?: \w+){0,2} (?:dr|mr|mrs|ms|miss|mx|prof|doctor|professor|rev|pastor|nurse|sgt)\b\.? ?$|(?:^|[.!?\n-]) ?(?:dr|mr|mrs|ms|miss|prof)\.? ?$",
+    re.I,
+)
+
+
+def _introduced(view: str, ahead: str) -> bool:
+    if not _INTRO.search(ahead) or not re.search(r"\bname|named", ahead[-12:], re.I) or _NAME_OF_A_THING.search(ahead):
+        return False
+    return _INTRODUCES_SELF.search(ahead) is not None or not _of_fiction(view)
+
+
+def _private_title(view: str, at: int, match: re.Match[str]) -> bool:
+    """Whether "Dr. X" is someone's own doctor or the one who signs, and no celebrity or character."""
+    ahead = before(view, at, 60)
+    closes = len(view) - match.end() <= 40 or view[match.end() : match.end() + 1] == "\n"
+    own = re.search(r"\b(?:my|our)\b", ahead[-45:], re.I) is not None
+    if own or closes:
+        return not _pet().search(ahead)
+    if _famous(view, at, match.end()) or _of_fiction(view) or _pet().search(view[max(0, at - 200) : at + 60]):
+        return False
+    words = match.group().split(" ")
+    full = len(words) > 1 or re.search(rf"[A-Z][a-z]+ {re.escape(words[-1].removesuffix(chr(39) + 's'))}\b", _TITLED.sub("", view)) is not None
+    return not full and not match.group().endswith("'s") and _WITH_TITLE.search(ahead) is not None
+
+
+_TITLED = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Doctor|Professor)\b\.? ")
+_CALLS = re.compile(r"(?:(?:^|[.!?\n] ?)(?:hi|hello|hey|dear|hiya)|\bcall me|\bcalls me),? $", re.I)
 
 
 def _kin_then_sentence(ahead: str) -> bool:
@@ -160,6 +219,13 @@ def _kin_then_sentence(ahead: str) -> bool:
 # --- signatures --------------------------------------------------------------------------------------
 
 _SIGNED = re.compile(rf"(?P<name>{_WORD}(?:[ ]+(?:[A-Z]\.? ?|\"{_WORD}\" )?{_SURNAME}){{0,3}})(?P<rest>[ ,.(]+)$")
+
+
+_GOES_ON = re.compile(r"(?:[A-Za-z]{2,6}\.?(?:-[A-Z])?[, /]*){1,4}?[,) ]{1,3}[a-z]{3,} ")
+
+
+def _famous_author(ahead: str) -> bool:
+    return re.search(r"\b(?:by|author|book|wrote|researcher)[\w ,'s]{0,12}$", ahead[-40:], re.I) is not None
 
 
 def credential_names(view: str, at: int, params: Pii) -> Iterator[Span]:
@@ -173,6 +239,8 @@ def credential_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     ahead = re.sub(rf"(?<=[,. ])(?:(?:{_credential_list()}|M\.A\.|M\.S\.|Ph\.D\.?|M\.Ed\.?|B\.?A)(?![a-z])\.?[,/ ]*)+$", "", view[low:at], flags=re.I)
     match = _SIGNED.search(ahead)
     if match is None or len(match.group("name")) < 3:
+        return
+    if _GOES_ON.match(view, at) or _famous_author(before(view, low, 40) + ahead[: match.start("name")]):
         return
     words = match["name"].split()
     while words and not _is_word(words[0].strip(".")):
@@ -193,6 +261,8 @@ def signed_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     if not params.names:
         return
     match = _name_at(view, at)
+    if re.search(r"[\"'] ?[-~]{1,2} ?$", before(view, at, 6)):  # a quotation's source
+        return
     if match is None or len(match.group()) < 3 or not _SIGN_OFF.search(before(view, at, 40)):
         return
     rest = view[match.end() :].strip()

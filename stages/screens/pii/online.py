@@ -31,7 +31,10 @@ def _top_domains() -> frozenset[str]:
 
 def _cut_domain(domain: str) -> str | None:
     """The domain without a word that the text glued to its end ("host.comThis"); None where no top domain is left."""
-    top = domain.rpartition(".")[2].strip()
+    head, _, top = domain.rpartition(".")
+    top = top.strip()
+    if re.fullmatch(r"[A-Z][a-z]*", top) and head.rpartition(".")[2].lower() in _top_domains():
+        return head  # "host.com.Then"
     if top.lower() in _top_domains() or ((top.islower() or top.isupper()) and len(top) <= 6):
         return domain
     for size in range(min(len(top) - 1, 6), 1, -1):
@@ -76,9 +79,9 @@ _URL_TAIL = re.compile(r"""[^\s<>"'`{}|\\^\[\]]{1,2000}""")
 _SCHEME = re.compile(r"(?:https?|ftp)$", re.I)
 _BARE_HOST = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}$")
 _BARE_TOP = {"com", "org", "net", "edu", "gov", "info", "io", "app", "gg", "blog", "online", "health", "link"}
-_COUNTRY = re.compile(r"\.(?:(?:co|org|ac|gov|com|net)\.)?(?:uk|ca|au|us|nz|ie|de|fr|in|eu)\b", re.I)
-_NEXT_URL = re.compile(r"(?:https?://|(?<=[a-z/])www\.)", re.I)
-_GLUED_PATH = re.compile(r"(?:\.(?:html?|php|aspx?|pdf|gif|jpe?g|png)|/)(?=[A-Z][a-z]*$)|\?(?=[A-Z][a-z]*$)")
+_COUNTRY = re.compile(r"\.(?:(?:co|org|ac|gov|com|net)\.)?(?:uk|ca|au|nz|ie|de|fr|eu)\b")
+_NEXT_URL = re.compile(r"https?://|(?<=[a-z])www\.", re.I)
+_GLUED_PATH = re.compile(r"(?:\.(?:html?|php|aspx?|pdf|gif|jpe?g|png)|/)(?=[A-Z][a-z]*$)|\?(?=[A-Z][a-z]*$)|(?<=[a-z]{3})(?=[A-Z][a-z]*$)")
 _GLUED_HOST = re.compile(r"\.(?:com|org|net|edu|gov|ca|info|io)(?=[A-Z\d).]|\.?[A-Z][a-z]+$)", re.I)
 
 
@@ -108,7 +111,7 @@ def _url_start(view: str, at: int) -> int | None:
     if "www." in host.group().lower():
         return None
     top = re.match(r"[A-Za-z]+", view[at + 1 : at + 25])
-    known = top is not None and (top.group().lower() in _BARE_TOP or _COUNTRY.match(view, at) or view[at + 3 : at + 4] == "/")
+    known = top is not None and (top.group().lower() in _BARE_TOP or _COUNTRY.match(view, at) or (view[at + 3 : at + 4] == "/" and top.group().islower()))
     return host.start() if known and _is_bare(host.group(), view[at + 1 : at + 2]) else None
 
 
@@ -187,7 +190,7 @@ _VALUE = r"[\"'(]?(?P<value>@?\w[\w.-]{1,31}(?:#\d{4})?)"
 def _platform_then_name() -> re.Pattern[str]:
     return re.compile(
         rf"{lists.any_of('platform')}(?:'s)?(?P<kind>(?: (?:id|tag|user ?name|handle|account|name|profile|acc|gamertag|friend code))*)"
-        rf"(?P<link> ?[:=] ?| ?[-(] ?| (?:is|are|was|at|as|me at|me @|it's|its|would be)[: ] ?| @ ?| )+{_VALUE}",
+        rf"(?P<link>(?: ?[:=] ?| [-(] ?| (?:is|are|was|at|as|me at|me @|it's|its|would be)[: ] ?| @ ?| )+){_VALUE}",
         re.I,
     )
 
@@ -201,7 +204,7 @@ def _name_then_platform() -> re.Pattern[str]:
     )
 
 
-_SIGNED = re.compile(r"[_\d#]|\w\.\w|[a-z][A-Z]")
+_SIGNED = re.compile(r"[_\d#]|[a-z]\.[a-z\d]|[a-z][A-Z]")
 _FIRM_KIND = re.compile(r"id|tag|user ?name|handle|friend code|gamertag", re.I)
 
 
@@ -242,4 +245,4 @@ def _is_user_name(value: str, link: str, kind: str, after: str) -> bool:
     if signed:
         return linked or firm or re.search(r"[_#]|\d$", value) is not None
     says = ":" in link or "=" in link or "@" in link or (firm and linked)
-    return says and len(value) >= 4 and not value[0].isupper() and after not in "'-/"
+    return says and len(value) >= 4 and not value[0].isupper() and after not in ("'", "-", "/")

@@ -11,7 +11,7 @@ from stages.screens.pii import lists
 from stages.screens.pii.context import in_link
 from stages.screens.pii.spans import PERSONAL, PUBLIC, Span, before
 
-_UNIT = r"(?:,? ?(?:apt|apartment|unit|suite|ste|flat|floor|fl|#|lot|rm|room)\.? ?#?[A-Za-z]?-?\d{0,4}[A-Za-z]?\b)"
+_UNIT = r"(?i:,? ?(?:apt|apartment|unit|suite|ste|flat|floor|fl|#|lot|rm|room)\.? ?#?[a-z]?-?\d{0,4}[a-z]?\b)"
 _STATES = "(?:" + "|".join(sorted(lists.words("state"))) + ")"
 _UK_CODE = r"[A-Z]{1,2}\d[A-Z\d]? ?\d[ABD-HJLNP-UW-Z]{2}\b"
 _CANADIAN_CODE = r"[A-CEGHJ-NPRSTVXY]\d[A-CEGHJ-NPRSTV-Z] ?\d[A-CEGHJ-NPRSTV-Z]\d\b"

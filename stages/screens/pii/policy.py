@@ -115,8 +115,11 @@ def _is_practice(name: str, view: str, start: int, end: int) -> bool:
     person = _starts_with_given(name)
     if person and (works or len(name) >= 9):
         return True
-    signed = view[end:].strip(" .)\n") == "" and _NAME_END.search(before(view, start, 50)) is not None
-    return signed or (works and _own_cue().search(before(view, start, 120) + view[end : end + 60]) is not None)
+    if view[end:].strip(" .)\n") == "":  # the last word of a text: a name's page, or a page that stands alone as a sign-off
+        ahead = before(view, start, 50)
+        if _NAME_END.search(ahead) or (view.find("/", start + 8, end - 1) < 0 and re.search(r"[.!?\"'][ )]*$", ahead)):
+            return True
+    return (works and _own_cue().search(before(view, start, 120) + view[end : end + 60]) is not None)
 
 
 def _starts_with_given(name: str) -> bool:
