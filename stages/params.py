@@ -16,12 +16,22 @@ from msgspec import Meta, Struct, field
 from stages.errors import ParamsError
 
 PATH = Path("params.yaml")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads words as YAML 1.2 does, and with it DVC: `off` is a word, only `true` and `false` are truth values."""
+
+    yaml_implicit_resolvers = {
+        first: [rule for rule in rules if first in "tTfF" or not rule[0].endswith(":bool")]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
-Kind = Literal["chat", "pairs", "kto", "classification"]
+Kind = Literal["chat", "pairs", "kto", "classification", "segments"]
+Action = Literal["keep", "tag", "hold", "redact", "drop"]  # see stages/policy.py
 
 # Names only: what each licence permits and asks stands in stages/licenses.
 PROFILES = ("research", "noncommercial", "permissive")
@@ -63,6 +73,7 @@ class Source(Strict, frozen=True, kw_only=True):
     license_files: dict[str, Pin] = {}
     enters: list[Kind] = []
     keep_all: bool = False  # no row of it leaves as a duplicate
+    near: bool = True  # its rows may leave as near-duplicates
     max_reject_share: Share = 0.05
     max_chars: Positive = 1_000_000  # of one text; longer rows are rejected
     columns: dict[str, str] | None = None  # our field -> the user's column, for a source without a fixed schema
@@ -121,6 +132,21 @@ class Pii(Screen, frozen=True, kw_only=True):
     public_sites: tuple[str, ...] = ()  # registered names ("samaritans") whose pages and mailboxes are public
 
 
+class NamesSpacy(Screen, frozen=True, kw_only=True):
+    """Optional: names of persons by a spaCy model (requirements-ner.txt)."""
+
+    enabled: bool = False
+    model: str = "en_core_web_sm"  # a name that spaCy loads, or a folder
+
+
+class ToxicityDetoxify(Screen, frozen=True, kw_only=True):
+    """Optional: toxicity by a Detoxify model (requirements-toxicity.txt), from files of yours."""
+
+    enabled: bool = False
+    checkpoint: str = ""
+    config: str = ""  # folder with the model's configuration and tokenizer
+
+
 class Screens(Strict, frozen=True, kw_only=True):
     """One field per module of stages/screens, by its name."""
 
@@ -128,10 +154,17 @@ class Screens(Strict, frozen=True, kw_only=True):
     pii: Pii = Pii()
     quality: Quality = Quality()
     topics: Topics = Topics()
+    names_spacy: NamesSpacy = NamesSpacy()
+    toxicity_detoxify: ToxicityDetoxify = ToxicityDetoxify()
 
 
 class Merge(Strict, frozen=True, kw_only=True):
-    pass
+    """Near-duplicates: words shared by three in a row, as Jaccard similarity of the sets of such runs."""
+
+    remove: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7  # from here on one of two rows leaves
+    together: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5  # from here on two rows stand on one side of the split
+    short: Positive = 20  # words of a text under which nothing but the same will do
+    answers: Literal["report", "drop"] = "report"  # the same answer under a reworded question
 
 
 class Decontaminate(Strict, frozen=True, kw_only=True):
@@ -146,12 +179,76 @@ class Split(Strict, frozen=True, kw_only=True):
 
     seed: int
     validation: Share = 0.2
+    test: Share = 0.0
+
+    def __post_init__(self) -> None:
+        if self.validation + self.test > 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} make more than 1: lower one of them")
+
+
+class Mixture(Strict, frozen=True, kw_only=True):
+    """How often a source's training rows stand in the chat formats; validation and test stay whole.
+
+    `weights` asks for shares, and leaves out sources that it does not name. `rates` asks for copies of each row, and
+    takes sources that it does not name once. Rows are chosen by a hash of their id: with `rates` a new row changes
+    no other; with `weights`, `total` or `caps` it moves a source's threshold by its own share.
+    """
+
+    unit: Literal["rows", "tokens"] = "rows"  # tokens of export.tokenizer, or characters where none is declared
+    weights: dict[str, Annotated[float, Meta(gt=0.0)]] = {}  # source -> part of the whole
+    rates: dict[str, Annotated[float, Meta(ge=0.0)]] = {}  # source -> copies of each row; 0.5 is every second row
+    total: Positive | None = None  # units in all, with weights; by default as many as max_repeats allows
+    caps: dict[str, Positive] = {}  # source -> most units
+    max_repeats: Annotated[float, Meta(ge=1.0, le=100.0)] = 1.0  # copies of a row, with weights
+    seed: int = 20250101
+
+    def __post_init__(self) -> None:
+        if self.weights and self.rates:
+            raise ValueError("weights and rates are both given: keep one of them")
+        if self.total and not self.weights:
+            raise ValueError("total is given without weights: add weights, or limit sources by caps")
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.weights or self.rates or self.caps)
+
+
+class Service(Strict, frozen=True, kw_only=True):
+    """What a hosted service takes; its documentation says, and changes."""
+
+    min_rows: Count = 1  # of training
+    max_validation: Positive | None = None  # rows; the rest of validation is left out, by hash
 
 
 class Export(Strict, frozen=True, kw_only=True):
-    system: Literal["constant", "source", "none"] = "constant"
+    """What the rows of all formats have in common."""
+
+    sources: list[str] = []  # empty: all
+    turns: Literal["all", "single", "multi"] = "all"  # conversations of one exchange, of more, or both
+    system: Literal["constant", "source", "pool", "none"] = "constant"
     system_message: str = "You are a helpful mental health assistant."
+    system_pool: list[str] = []  # with `system: pool`: one of these, by hash of the row's id
     instruction: str = "Respond to the following message in a helpful, supportive manner:"
+    tokenizer: Literal["o200k_base", "cl100k_base"] | None = None  # needs tiktoken and its rank file; else characters
+    max_tokens: Positive | None = 65_536  # of a row's texts, where a tokenizer is declared
+    max_characters: Positive | None = 262_144  # of a row's texts, where none is
+    shard_mb: Annotated[int, Meta(ge=1, le=500)] = 500  # a larger file becomes -00000-of-0000N; services take 512
+    labels: list[str] = ["not-depression", "depression"]  # of classification rows; the place is the label's number
+    mixture: Mixture = Mixture()
+    services: dict[str, Service] = field(
+        default_factory=lambda: {
+            "openai": Service(min_rows=10),
+            "openai_preference": Service(min_rows=10),
+            "gemini": Service(max_validation=5000),
+            "bedrock": Service(min_rows=32),
+        }
+    )  # format -> what its service takes
+
+    def __post_init__(self) -> None:
+        if self.system == "pool" and not any(message.strip() for message in self.system_pool):
+            raise ValueError("system is `pool` but system_pool is empty: list at least one message")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels holds a name twice: take one out")
 
 
 # --- made by a language model: synthesize, paraphrase, judge --------------------------------------------------
@@ -418,6 +515,7 @@ class Params(Strict, frozen=True, kw_only=True):
     export: Export = Export()
     screens: Screens = Screens()
     merge: Merge = Merge()
+    policy: dict[str, dict[str, Action]] = {}  # a source's key or `default` -> finding -> action
     decontaminate: Decontaminate = Decontaminate()
     synthesize: Synthesize = Synthesize()
     paraphrase: Paraphrase = Paraphrase()
@@ -461,7 +559,7 @@ def _only(params: Params, names: tuple[str, ...]) -> Params:
 
 def _read(path: Path) -> Params:
     try:
-        tree = yaml.load(path.read_bytes(), Loader=_LOADER)  # noqa: S506 it is a safe loader
+        tree = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 it is a safe loader
     except FileNotFoundError:
         raise ParamsError(
             f"{path} is missing: run from the project's root, or restore it with `git checkout {path}`"
@@ -485,6 +583,12 @@ _KEY = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
 def _check(params: Params) -> None:
+    for key in params.policy:
+        if key != "default" and key not in params.sources:
+            near = difflib.get_close_matches(key, params.sources, 1, 0.5) or ["default"]
+            raise ParamsError(f"{PATH}: policy.{key} is no source: did you mean `{near[0]}`?")
+    if params.merge.together > params.merge.remove:
+        raise ParamsError(f"{PATH}: merge.together is above merge.remove: rows to remove must stand on one side first")
     for key, source in params.sources.items():
         if not _KEY.match(key):
             raise ParamsError(f"{PATH}: sources.{key}: a source's key is lower-case letters, digits and underscores")
@@ -494,9 +598,23 @@ def _check(params: Params) -> None:
             if file.startswith("/") or ".." in Path(file).parts:
                 raise ParamsError(f"{PATH}: sources.{key}: {file!r} is no path inside a dataset")
         check_license(source.license, f"sources.{key}.license")
+    _check_export(params)
     check_license(params.synthesize.license, "synthesize.license")
     check_license(params.paraphrase.license, "paraphrase.license")
     check_profile(params.profile)
+
+
+def _check_export(params: Params) -> None:
+    """Raise ParamsError unless the sources that `export` names are sources."""
+    mixture, known = params.export.mixture, tuple(params.sources)
+    named = {
+        "export.sources": params.export.sources,
+        **{f"export.mixture.{name}": list(getattr(mixture, name)) for name in ("weights", "rates", "caps")},
+    }
+    for where, keys in named.items():
+        for key in keys:
+            if key not in known:
+                raise ParamsError(f"{PATH}: {where}: there is no source {key!r}: {_nearest(key, known)}")
 
 
 def check_license(name: str, where: str) -> None:
