@@ -39,10 +39,15 @@ SCHEMA = pa.schema(
 # The six names of the merged JSON and CSV.
 PUBLIC = ("input", "response", "rejected_response", "source", "type", "tags")
 
-# The merged table: the record, which exports it may enter, and the ids of the duplicates it stands for.
-MERGED = SCHEMA.append(pa.field("enters", pa.list_(pa.string()), nullable=False)).append(
-    pa.field("duplicates", pa.list_(pa.string()), nullable=False)
+# The merged table: the record, and what merge found out about it.
+MERGED = pa.schema(
+    [
+        *SCHEMA,
+        pa.field("enters", pa.list_(pa.string()), nullable=False),  # kinds of export
+        pa.field("duplicates", pa.list_(pa.string()), nullable=False),  # ids of the rows that it stands for
+        pa.field("cluster", pa.string()),  # id of the first of its near-duplicate cluster; null for a row on its own
+    ]
 )
 
 # Kinds of export that a row may enter.
-KINDS = ("chat", "pairs", "kto", "classification")
+KINDS = ("chat", "pairs", "kto", "classification", "segments")
