@@ -1,13 +1,18 @@
 """merge: the records of all sources to one table. `python -m stages.merge`
 
-Two passes over the rows. The first emits small keys, from which duplicates are found; the second writes
-the rows that stay, in the declared order of sources, then file, then row.
+In this order, row by row or by keys alone: the deny list, the licence profile, what the policy drops, exact
+duplicates, near-duplicates; then the rows that stay are redacted, tagged and written, in the declared order of
+sources, then file, then row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -15,16 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages import errors, ledger, params, record
-from stages.dedup import exact
-from stages.engine.keys import KeySpill, PlaceSpill
+from stages import deny, errors, ledger, licenses, params, policy, record
+from stages.dedup import exact, near
+from stages.dedup.links import ANSWER, METHODS, NEAR, Links, Places, near_links
+from stages.engine.keys import KeySpill
 from stages.files import atomic, scratch
-from stages.layout import MERGED, MERGED_TABLE, NORMALIZED
+from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
 from stages.ledger import Ledger
-from stages.params import Params
-from stages.storage import CsvSink, JsonArraySink, ParquetSink, read_batches
+from stages.params import Merge, Params, Source
+from stages.storage import CsvSink, JsonArraySink, ParquetSink, aligned, read_batches
 
 EXCEL_CELL = 32_767  # characters; Excel cuts longer cells
+COMPARED = ["id", "type", "turns", *exact.COMPARED]
 
 DUPLICATES = pa.schema(
     [
@@ -32,127 +39,210 @@ DUPLICATES = pa.schema(
         pa.field("kept", pa.string(), nullable=False),  # the row that stands for it
         pa.field("source", pa.string(), nullable=False),
         pa.field("kept_source", pa.string(), nullable=False),
-        pa.field("method", pa.string(), nullable=False),  # exact
+        pa.field("method", pa.string(), nullable=False),  # exact, near, answer, exact+near
         pa.field("score", pa.int32(), nullable=False),  # similarity, in thousandths
         pa.field("differing_words", pa.int32(), nullable=False),
     ]
 )
-# A removed row and the row that stands for it, by place and id.
-LINK = np.dtype(
-    [("place", "i8"), ("id_hi", "u8"), ("id_lo", "u8"), ("kept_place", "i8"), ("kept_hi", "u8"), ("kept_lo", "u8")]
-)
+DROPPED = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "source", "reason")])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source, where its rows start among all rows, and what decides about them."""
+
+    key: str
+    start: int
+    source: Source
+    rules: policy.Rules
+    allowed: bool  # by the licence profile
+    denied: frozenset[bytes]
+
+
+class Batch(NamedTuple):
+    """Rows of one source with their attributes, the place of the first among all rows, and what is said of them."""
+
+    place: int
+    rows: pa.RecordBatch
+    attributes: pa.RecordBatch
+    verdict: policy.Verdict
+
+    @property
+    def stays(self) -> np.ndarray:
+        return np.array([reason is None for reason in self.verdict.dropped], bool)
 
 
 def main() -> None:
-    settings = params.load("sources")
+    settings = params.load("sources", "profile", "policy", "merge")
     order = params.ordered(settings)
+    accounts = {key: Ledger("merge", key) for key in order}
+    for key in order:
+        accounts[key].rows_in = pq.read_metadata(_records(key)).num_rows
+    parts = list(_parts(settings, accounts))
+    total = sum(account.rows_in for account in accounts.values())
     with scratch(MERGED_TABLE) as folder:
-        accounts = {key: Ledger("merge", key) for key in order}
-        bounds = _count(order, accounts)
-        removed, stands_for = _find_duplicates(settings, order, bounds, folder)
-        _write(settings, order, bounds, removed, stands_for, accounts)
+        places = Places(total)
+        links = Links(folder, total)
+        _find_exact(parts, places, links, folder)
+        found = _find_near(parts, settings.merge, places, folder)
+        links.close(_near_links(parts, found, places, settings.merge))
+        _write(parts, links, _clusters(parts, places, found), accounts)
+    for name, count in found.counts.items():
+        print(f"near-duplicates: {name} {count}")
     ledger.write_folder("merge", accounts)
 
 
-def _count(order: list[str], accounts: dict[str, Ledger]) -> np.ndarray:
-    """Where each source's rows start among all rows; shape (sources + 1,)."""
-    for key in order:
-        accounts[key].rows_in = pq.read_metadata(_records(key)).num_rows
-    return np.concatenate([[0], np.cumsum([accounts[key].rows_in for key in order])])
+def _parts(settings: Params, accounts: dict[str, Ledger]) -> Iterator[Part]:
+    denied, start = deny.load(), 0
+    for key, account in accounts.items():
+        source = settings.sources[key]
+        allowed = licenses.allows(source.license, settings.profile)
+        yield Part(key, start, source, policy.Rules(settings, key), allowed, denied)
+        start += account.rows_in
 
 
 def _records(key: str) -> Path:
     return NORMALIZED / f"{key}.parquet"
 
 
-# --- first pass: keys --------------------------------------------------------------------------------------
+def _judged(part: Part, columns: list[str] | None = None) -> Iterator[Batch]:
+    """The rows of a source with what the deny list, the profile and the policy say, in that order."""
+    place = part.start
+    for rows, attributes in aligned(
+        read_batches(_records(part.key), columns), read_batches(SCREENED / f"{part.key}.parquet")
+    ):
+        verdict = part.rules.judge(policy.findings(rows, attributes), len(rows))
+        reasons = verdict.dropped if part.allowed else ["license"] * len(rows)
+        on_list = deny.denied(rows, part.denied).to_pylist()
+        reasons = ["denied" if listed else reason for listed, reason in zip(on_list, reasons, strict=True)]
+        yield Batch(place, rows, attributes, verdict._replace(dropped=reasons))
+        place += len(rows)
 
 
-def _find_duplicates(
-    settings: Params, order: list[str], bounds: np.ndarray, folder: Path
-) -> tuple[PlaceSpill, PlaceSpill]:
-    """Links by the place of the removed row, and the same links by the place of the row that stays."""
+# --- duplicates ----------------------------------------------------------------------------------------------
+
+
+def _find_exact(parts: list[Part], places: Places, links: Links, folder: Path) -> None:
+    """Put the links of exact duplicates into `links`, and mark in `places` the rows that stay so far."""
     keys = KeySpill(folder / "exact", exact.KEY)
-    for key, start in zip(order, bounds, strict=False):
-        place = int(start)
-        source = settings.sources[key]
-        for batch in read_batches(_records(key), ["id", "type", *exact.COMPARED]):
-            places = np.arange(place, place + len(batch))
-            keys.add(exact.keys(batch, source.priority, source.keep_all, places))
-            place += len(batch)
-    removed = PlaceSpill(folder / "removed", LINK, int(bounds[-1]))
-    stands_for = PlaceSpill(folder / "kept", LINK, int(bounds[-1]))
+    for part in parts:
+        for batch in _judged(part, COMPARED):
+            stays = batch.stays
+            numbers = batch.place + np.flatnonzero(stays)
+            places.taken[numbers] = True
+            rows = batch.rows.filter(pa.array(stays))
+            keys.add(exact.keys(rows, part.source.priority, part.source.keep_all, numbers))
     for found in exact.duplicates(keys.partitions()):
-        links = _links(found)
-        removed.add(links)
-        stands_for.add(_turned(links))
-    return removed, stands_for
+        places.taken[found.removed["place"]] = False
+        links.add_exact(found)
 
 
-def _links(found: exact.Removed) -> np.ndarray:
-    links = np.empty(len(found.removed), LINK)
-    for prefix, side in (("", found.removed), ("kept_", found.kept)):
-        links[f"{prefix}place"] = side["place"]
-        links[f"{prefix or 'id_'}hi"], links[f"{prefix or 'id_'}lo"] = side["id_hi"], side["id_lo"]
-    return links
+def _find_near(parts: list[Part], settings: Merge, places: Places, folder: Path) -> near.Found:
+    """Search the rows that stay so far; positions in the result are numbers among these."""
+    with near.Writer(folder / "near", unit=0) as writer:
+        for number, part in enumerate(parts):
+            may_leave = part.source.near and not part.source.keep_all
+            place = part.start
+            for rows in read_batches(_records(part.key), COMPARED):
+                rows_left = rows.filter(pa.array(places.taken[place : place + len(rows)]))
+                writer.add(rows_left, near.ranks(number, rows_left["id"]), may_leave)
+                place += len(rows)
+    rules = near.Rules(_fraction(settings.remove), _fraction(settings.together), settings.short, settings.answers)
+    return near.find(folder / "near", rules)
 
 
-def _turned(links: np.ndarray) -> np.ndarray:
-    """The same links with the kept row first."""
-    names = LINK.names or ()
-    turned = np.empty(len(links), LINK)
-    for name, other in zip(names, names[3:] + names[:3], strict=True):
-        turned[name] = links[other]
-    return turned
+def _fraction(value: float) -> Fraction:
+    return Fraction(str(value))
 
 
-# --- second pass: rows -------------------------------------------------------------------------------------
+def _near_links(parts: list[Part], found: near.Found, places: Places, settings: Merge) -> np.ndarray:
+    made = [(found.near, NEAR)] + ([(found.answers, ANSWER)] if settings.answers == "drop" else [])
+    ids = partial(_ids_at, parts)
+    links = [
+        near_links(
+            places.of(gone.row), places.of(gone.kept), method,
+            (gone.inter.astype(np.int64) * 1000 // np.maximum(gone.union, 1)).astype(np.int64), gone.differing, ids,
+        )
+        for gone, method in made
+    ]  # fmt: skip
+    return np.concatenate(links)
 
 
-def _write(
-    settings: Params, order: list[str], bounds: np.ndarray, removed: PlaceSpill, stands_for: PlaceSpill,
-    accounts: dict[str, Ledger],
-) -> None:  # fmt: skip
-    names = np.array(order)
+def _ids_at(parts: list[Part], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ids (two uint64 arrays) of rows at sorted places."""
+    high, low = np.empty(len(places), "u8"), np.empty(len(places), "u8")
+    done = 0
+    for part in parts:
+        place = part.start
+        for batch in read_batches(_records(part.key), ["id"]):
+            stop = int(np.searchsorted(places, place + len(batch)))
+            if stop > done:
+                high[done:stop], low[done:stop] = exact.id_parts(batch["id"].take(pa.array(places[done:stop] - place)))
+                done = stop
+            place += len(batch)
+    return high, low
+
+
+# --- what is written -------------------------------------------------------------------------------------------
+
+
+def _write(parts: list[Part], links: Links, clusters: Clusters, accounts: dict[str, Ledger]) -> None:
+    names, starts = np.array([part.key for part in parts]), np.array([part.start for part in parts])
     with (
         atomic(MERGED_TABLE) as parquet,
         atomic(MERGED_TABLE.with_suffix(".json")) as json,
         atomic(MERGED_TABLE.with_suffix(".csv")) as csv,
         atomic(MERGED / "duplicates.parquet") as duplicates,
+        atomic(MERGED / "dropped.parquet") as dropped,
     ):
         whole = ParquetSink(parquet, record.MERGED, published=True)
-        public = JsonArraySink(json)
-        cells = CsvSink(csv, record.PUBLIC)
-        ledger_of_duplicates = ParquetSink(duplicates, DUPLICATES, published=True)
-        for key, start in zip(order, bounds, strict=False):
-            place = int(start)
-            for batch in read_batches(_records(key)):
-                links = removed.take(place + len(batch))
-                groups = stands_for.take(place + len(batch))
-                kept = _kept(batch, place, links, groups, settings.sources[key].enters)
-                ledger_of_duplicates.write(_evidence(links, key, names, bounds))
+        public = Public(JsonArraySink(json), CsvSink(csv, record.PUBLIC))
+        evidence = ParquetSink(duplicates, DUPLICATES, published=True)
+        left = ParquetSink(dropped, DROPPED, published=True)
+        for part in parts:
+            for batch in _judged(part):
+                stop = batch.place + len(batch.rows)
+                removed = links.removed.take(stop)
+                kept = _kept(part, batch, removed, links.stands_for.take(stop), clusters)
+                evidence.write(_evidence(removed, part.key, names, starts))
+                left.write(_dropped(batch, part.key))
                 whole.write(kept)
-                rows = [kept[name].to_pylist() for name in record.PUBLIC]
-                public.write(dict(zip(record.PUBLIC, row, strict=True)) for row in zip(*rows, strict=True))
-                rows[-1] = [orjson.dumps(tags).decode() for tags in rows[-1]]
-                cells.write(zip(*rows, strict=True))
-                _account(accounts[key], kept, len(links))
-                place += len(batch)
-        for sink in (whole, public, cells, ledger_of_duplicates):
+                public.write(kept)
+                _account(accounts[part.key], batch, kept, removed)
+        for sink in (whole, public, evidence, left):
             sink.close()
 
 
-def _kept(
-    batch: pa.RecordBatch, place: int, links: np.ndarray, groups: np.ndarray, enters: Sequence[str]
-) -> pa.RecordBatch:
-    """The rows that stay, with what they may enter and the ids they stand for."""
-    stays = np.ones(len(batch), bool)
-    stays[links["place"] - place] = False
-    ids = pa.array(_ids(groups["kept_hi"], groups["kept_lo"]), pa.string())
-    counts = np.bincount(groups["place"] - place, minlength=len(batch))
+class Public:
+    """The six public fields as JSON and as CSV."""
+
+    def __init__(self, json: JsonArraySink, csv: CsvSink) -> None:
+        self._json, self._csv = json, csv
+
+    def write(self, kept: pa.RecordBatch) -> None:
+        columns = [kept[name].to_pylist() for name in record.PUBLIC]
+        self._json.write(dict(zip(record.PUBLIC, row, strict=True)) for row in zip(*columns, strict=True))
+        columns[-1] = [orjson.dumps(tags).decode() for tags in columns[-1]]
+        self._csv.write(zip(*columns, strict=True))
+
+    def close(self) -> None:
+        self._json.close()
+        self._csv.close()
+
+
+def _kept(part: Part, batch: Batch, removed: np.ndarray, stands_for: np.ndarray, clusters: Clusters) -> pa.RecordBatch:
+    """The rows that stay: redacted and tagged, with what they may enter and the ids they stand for."""
+    stays = batch.stays
+    stays[removed["place"] - batch.place] = False
+    rows = policy.redacted(batch.rows, batch.attributes, part.rules, batch.verdict)
+    tags = policy.tagged(rows["tags"], batch.verdict.tags)
+    rows = rows.set_column(rows.schema.get_field_index("tags"), record.SCHEMA.field("tags"), tags)
+    ids = pa.array(_ids(stands_for["kept_hi"], stands_for["kept_lo"]), pa.string())
+    counts = np.bincount(stands_for["place"] - batch.place, minlength=len(rows))
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    names = [list(enters)] * len(batch)
-    columns = [*batch.columns, pa.array(names, pa.list_(pa.string())), pa.ListArray.from_arrays(offsets, ids)]
+    enters = policy.enters(part.source.enters, batch.verdict.held)
+    cluster = clusters.names(batch.place, len(rows))
+    columns = [*rows.columns, enters, pa.ListArray.from_arrays(offsets, ids), cluster]
     return pa.RecordBatch.from_arrays(columns, schema=record.MERGED).filter(pa.array(stays))
 
 
@@ -160,37 +250,86 @@ def _ids(high: np.ndarray, low: np.ndarray) -> list[str]:
     return [f"{hi:016x}{lo:016x}" for hi, lo in zip(high.tolist(), low.tolist(), strict=True)]
 
 
-def _evidence(links: np.ndarray, key: str, names: np.ndarray, bounds: np.ndarray) -> pa.RecordBatch:
+def _evidence(links: np.ndarray, key: str, names: np.ndarray, starts: np.ndarray) -> pa.RecordBatch:
     """Rows of duplicates.parquet for the rows of one batch that left."""
-    kept_source = names[np.searchsorted(bounds, links["kept_place"], side="right") - 1]
+    kept_source = names[np.searchsorted(starts, links["kept_place"], side="right") - 1]
     columns = [
         pa.array(_ids(links["id_hi"], links["id_lo"]), pa.string()),
         pa.array(_ids(links["kept_hi"], links["kept_lo"]), pa.string()),
         pa.array([key] * len(links), pa.string()),
         pa.array(kept_source.tolist(), pa.string()),
-        pa.array(["exact"] * len(links), pa.string()),
-        pa.array(np.full(len(links), 1000, np.int32)),
-        pa.array(np.zeros(len(links), np.int32)),
+        pa.array([METHODS[method] for method in links["method"].tolist()], pa.string()),
+        pa.array(links["score"]),
+        pa.array(links["differing"]),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=DUPLICATES)
 
 
+def _dropped(batch: Batch, key: str) -> pa.RecordBatch:
+    """Rows of dropped.parquet for the rows of one batch that the deny list, the profile or the policy took out."""
+    gone = pa.array(~batch.stays)
+    reasons = pa.array(batch.verdict.dropped, pa.string()).filter(gone)
+    columns = [batch.rows["id"].filter(gone), pa.array([key] * len(reasons), pa.string()), reasons]
+    return pa.RecordBatch.from_arrays(columns, schema=DROPPED)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Rows that must stand on one side of the split, by place, and the id of the first of the cluster of each."""
+
+    places: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+
+    def names(self, place: int, count: int) -> pa.Array:
+        """The cluster of each of `count` rows from `place` on; null for a row on its own."""
+        start, stop = np.searchsorted(self.places, [place, place + count])
+        names: list[str | None] = [None] * count
+        for at, name in zip(self.places[start:stop], _ids(self.high[start:stop], self.low[start:stop]), strict=True):
+            names[at - place] = name
+        return pa.array(names, pa.string())
+
+
+def _clusters(parts: list[Part], places: Places, found: near.Found) -> Clusters:
+    firsts = places.of(found.together)
+    every = np.unique(firsts)
+    high, low = _ids_at(parts, every)
+    at = np.searchsorted(every, firsts)
+    return Clusters(places.of(found.rows), high[at], low[at])
+
+
+# --- account ---------------------------------------------------------------------------------------------------
+
 FORMULA, LOOKS_NULL = r"^[=+\-@]", r"^(NA|N/A|None|null|nan|NaN|NULL)$"
 
 
-def _account(account: Ledger, kept: pa.RecordBatch, duplicates: int) -> None:
+def _account(account: Ledger, batch: Batch, kept: pa.RecordBatch, removed: np.ndarray) -> None:
     account.rows_out += len(kept)
-    account.duplicates += duplicates
+    account.duplicates += len(removed)
+    account.rejected.update(reason for reason in batch.verdict.dropped if reason)
+    stays = batch.stays
+    stays[removed["place"] - batch.place] = False
+    tags = [name for row, names in batch.verdict.tags.items() if stays[row] for name in names]
     cells = [kept[name] for name in ("input", "response", "rejected_response")]
-    for name, count in (
-        ("cells_cut_by_excel", sum(_count_true(pc.greater(pc.utf8_length(c), EXCEL_CELL)) for c in cells)),
-        ("cells_like_formulas", sum(_count_true(pc.match_substring_regex(c, FORMULA)) for c in cells)),
-        ("cells_like_null", sum(_count_true(pc.match_substring_regex(c, LOOKS_NULL)) for c in cells)),
+    details = account.details
+    _add(details, "held", int((batch.verdict.held & stays).sum()))
+    _add(details, "redacted", int((batch.verdict.redact & stays).sum()))
+    _add(details, "cells_cut_by_excel", sum(_true(pc.greater(pc.utf8_length(c), EXCEL_CELL)) for c in cells))
+    _add(details, "cells_like_formulas", sum(_true(pc.match_substring_regex(c, FORMULA)) for c in cells))
+    _add(details, "cells_like_null", sum(_true(pc.match_substring_regex(c, LOOKS_NULL)) for c in cells))
+    for names, label in (
+        (tags, "findings"),
+        ([METHODS[m] for m in removed["method"].tolist()], "duplicates_by_method"),
     ):
-        account.details[name] = account.details.get(name, 0) + count
+        for name in names:
+            _add(details.setdefault(label, {}), name, 1)
 
 
-def _count_true(flags: pa.Array) -> int:
+def _add(figures: dict[str, int], name: str, count: int) -> None:
+    figures[name] = figures.get(name, 0) + count
+
+
+def _true(flags: pa.Array) -> int:
     return pc.sum(flags).as_py() or 0
 
 

@@ -11,7 +11,7 @@ from stages.errors import LawError
 from stages.files import atomic, read_json, write_json
 from stages.layout import EXPORTS, LEDGER, REPORTS
 
-PER_SOURCE = ("normalize", "merge", "split")
+PER_SOURCE = ("normalize", "screen", "merge", "split")
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def _listed(name: str, file: dict[str, Any]) -> dict[str, Any]:
 
 def _check(stages: dict[str, Any], order: list[str]) -> None:
     """Each stage takes what the one before it gave, or the build stops."""
-    for before, after in (("normalize", "merge"), ("merge", "split")):
+    for before, after in (("normalize", "screen"), ("screen", "merge"), ("merge", "split")):
         for key in order:
             out, taken = stages[before][key]["out"], stages[after][key]["in"]
             if out != taken:

@@ -1,8 +1,9 @@
 """split: which side each merged row stands on, by seeded hash of its group. `python -m stages.split`
 
-A row's side depends on the seed and its group alone, so adding rows moves no other group. Groups whose rows
-share a folded input are one group (two participants with the same transcript, say). The leak check then looks
-at the sides as they came out, and fails the build if a group or a folded input stands on both.
+A row's side depends on the seed and its group alone, so adding rows moves no other group. Groups whose rows share
+a folded input, or a near-duplicate cluster, are one group. Rows that hold a question of a protected benchmark stand
+on neither side. The leak check then looks at the sides as they came out, and fails the build if a group or a folded
+input stands on both.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ import pyarrow.compute as pc
 import xxhash
 
 from stages import errors, ledger, params, text
+from stages.dedup import contamination
+from stages.dedup.exact import COMPARED
 from stages.engine.keys import KeySpill, hash128, run_starts
 from stages.errors import LawError
 from stages.files import atomic, scratch
 from stages.layout import LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.ledger import Ledger
-from stages.params import Split
+from stages.params import Decontaminate, Split
 from stages.storage import ParquetSink, read_batches
 
-SIDES = ("train", "validation")
+SIDES = ("train", "validation", "test", "held_out")
 
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("side", pa.string(), nullable=False),  # train, validation
+        pa.field("side", pa.string(), nullable=False),  # train, validation, test, held_out
         pa.field("group", pa.string(), nullable=False),  # the smallest name among the groups that were joined
     ]
 )
@@ -39,15 +42,16 @@ KEY = np.dtype([("hi", "u8"), ("lo", "u8"), ("group_hi", "u8"), ("group_lo", "u8
 
 
 def main() -> None:
-    settings = params.load("split")
+    settings = params.load("split", "decontaminate")
     merged = MERGED_TABLE
     order = sorted(path.stem for path in (LEDGER / "merge").glob("*.json"))
     accounts = {key: Ledger("split", key) for key in order}
+    guard = Guard(settings.decontaminate, order)
     with scratch(SPLIT_TABLE) as folder:
         joined = _join_groups(merged, folder)
         inputs, groups = KeySpill(folder / "check-inputs", KEY), KeySpill(folder / "check-groups", KEY)
         with atomic(SPLIT_TABLE) as out:
-            _write(merged, out, settings.split, joined, accounts, inputs, groups)
+            _write(merged, out, settings.split, guard, joined, accounts, inputs, groups)
             for part in inputs.partitions():
                 _check(part, "folded input")
             for part in groups.partitions():
@@ -55,6 +59,7 @@ def main() -> None:
                 _weigh(part, order, accounts)
     for account in accounts.values():
         account.details |= _shares(account)
+        account.details["contamination"] = [line for line in guard.matrix.table() if line["source"] == account.source]
     ledger.write_folder("split", accounts)
 
 
@@ -70,10 +75,16 @@ def _keys(inputs: pa.Array, groups: pa.Array) -> np.ndarray:
 
 
 def _join_groups(merged: Path, folder: Path) -> dict[str, str]:
-    """For each group that shares a folded input with another: the smallest name among all it is joined with."""
+    """For each group that shares a folded input or a cluster with another: the smallest name among the joined ones."""
     spill = KeySpill(folder / "inputs", KEY)
-    for batch in read_batches(merged, ["input", "group"]):
-        spill.add(_keys(batch["input"], batch["group"]))
+    for batch in read_batches(merged, ["input", "group", "cluster"]):
+        keys = _keys(batch["input"], batch["group"])
+        spill.add(keys)
+        clustered = batch["cluster"].is_valid()
+        members = keys[clustered.to_numpy(zero_copy_only=False)]
+        clusters = hash128(pc.binary_join_element_wise("cluster", batch["cluster"].filter(clustered), " "))
+        members["hi"], members["lo"] = clusters["hi"], clusters["lo"]
+        spill.add(members)
     pairs: set[tuple[tuple[int, int], tuple[int, int]]] = set()
     for part in spill.partitions():
         first = part[run_starts(part, ("hi", "lo"))]
@@ -110,21 +121,38 @@ def _components(merged: Path, pairs: set[tuple[tuple[int, int], tuple[int, int]]
 
 
 def side_of(groups: list[str], split: Split) -> list[str]:
-    """The side of each group: xxh3-64 of the group under the seed, as a share of 2**64, against the wanted share."""
-    limit = int(split.validation * 2**64)
+    """The side of each group: xxh3-64 of the group under the seed, as a share of 2**64, against the wanted shares.
+
+    Validation lies at the low end and test at the high end, so a change of one share moves no row of the other.
+    """
+    low, high = int(split.validation * 2**64), 2**64 - int(split.test * 2**64)
     hashes = (xxhash.xxh3_64_intdigest(group.encode(), split.seed % 2**64) for group in groups)
-    return ["validation" if value < limit else "train" for value in hashes]
+    return ["validation" if value < low else "test" if value >= high else "train" for value in hashes]
+
+
+class Guard:
+    """Holds rows with questions of protected benchmarks back from every side, and counts them."""
+
+    def __init__(self, settings: Decontaminate, sources: list[str]) -> None:
+        self._benchmarks = contamination.load(settings.benchmarks)
+        self._min_overlap = settings.min_overlap
+        self.matrix = contamination.Matrix(self._benchmarks, sources)
+
+    def sides(self, batch: pa.RecordBatch, sides: list[str]) -> list[str]:
+        hits = contamination.hits(batch, self._benchmarks, self._min_overlap)
+        self.matrix.add(batch["source"], hits)
+        return ["held_out" if hit else side for hit, side in zip(hits.is_valid().to_pylist(), sides, strict=True)]
 
 
 def _write(
-    merged: Path, out: Path, split: Split, joined: dict[str, str], accounts: dict[str, Ledger],
+    merged: Path, out: Path, split: Split, guard: Guard, joined: dict[str, str], accounts: dict[str, Ledger],
     inputs: KeySpill, groups: KeySpill,
 ) -> None:  # fmt: skip
     """Write id, side, group for each merged row, in its order; emit keys for the checks."""
     sink = ParquetSink(out, SCHEMA, published=True)
-    for batch in read_batches(merged, ["id", "input", "source", "group"]):
+    for batch in read_batches(merged, ["id", "type", "turns", "source", "group", *COMPARED]):
         names = [joined.get(group, group) for group in batch["group"].to_pylist()]
-        sides = side_of(names, split)
+        sides = guard.sides(batch, side_of(names, split))
         sink.write(pa.RecordBatch.from_arrays([batch["id"], pa.array(sides), pa.array(names)], schema=SCHEMA))
         keys = _keys(batch["input"], pa.array(names))
         keys["side"] = [SIDES.index(side) for side in sides]
@@ -143,7 +171,8 @@ def _write(
 
 
 def _check(part: np.ndarray, what: str) -> None:
-    """Raise LawError if rows of one key stand on more than one side."""
+    """Raise LawError if rows of one key stand both in train and in validation."""
+    part = part[part["side"] != SIDES.index("held_out")]
     leaks = int((part["side"] != part["side"][run_starts(part, ("hi", "lo"))]).sum())
     if leaks:
         raise LawError(

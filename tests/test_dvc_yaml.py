@@ -29,8 +29,8 @@ def stage(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("source", SOURCES)
 def test_merge_and_report_name_the_files_of_every_source(source: str) -> None:
     wanted = {
-        "merge": [f"data/normalized/{source}.parquet"],
-        "report": [f"data/ledger/normalize/{source}.json"],
+        "merge": [f"data/normalized/{source}.parquet", f"data/screened/{source}.parquet"],
+        "report": [f"data/ledger/normalize/{source}.json", f"data/ledger/screen/{source}.json"],
     }
     for name, paths in wanted.items():
         missing = [path for path in paths if path not in stage(name)["deps"]]
