@@ -132,6 +132,20 @@ class Pii(Screen, frozen=True, kw_only=True):
     public_sites: tuple[str, ...] = ()  # registered names ("samaritans") whose pages and mailboxes are public
 
 
+class Crisis(Screen, frozen=True, kw_only=True):
+    """Crisis in what the person wrote. Thresholds are scores of the linear model, in hundredths of a logit."""
+
+    promote: int = -100  # from here a weak anchor is a flag
+    review: int = -350  # from here a text is for review without any anchor
+    not_persons: tuple[str, ...] = ("behavioral-experiment", "clinical")  # types of record that nobody in need writes
+
+
+class Referral(Screen, frozen=True, kw_only=True):
+    """What help an answer names. Lists here add to those beside the screen."""
+
+    lines: tuple[str, ...] = ()  # further crisis lines: numbers or names
+
+
 class NamesSpacy(Screen, frozen=True, kw_only=True):
     """Optional: names of persons by a spaCy model (requirements-ner.txt)."""
 
@@ -152,6 +166,8 @@ class Screens(Strict, frozen=True, kw_only=True):
 
     language: Language = Language()
     pii: Pii = Pii()
+    crisis: Crisis = Crisis()
+    referral: Referral = Referral()
     quality: Quality = Quality()
     topics: Topics = Topics()
     names_spacy: NamesSpacy = NamesSpacy()
@@ -233,7 +249,7 @@ class Export(Strict, frozen=True, kw_only=True):
     max_tokens: Positive | None = 65_536  # of a row's texts, where a tokenizer is declared
     max_characters: Positive | None = 262_144  # of a row's texts, where none is
     shard_mb: Annotated[int, Meta(ge=1, le=500)] = 500  # a larger file becomes -00000-of-0000N; services take 512
-    labels: list[str] = ["not-depression", "depression"]  # of classification rows; the place is the label's number
+    labels: tuple[str, ...] = ("not-depression", "depression")  # of classification rows; the place is the label's number
     mixture: Mixture = Mixture()
     services: dict[str, Service] = field(
         default_factory=lambda: {

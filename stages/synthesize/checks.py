@@ -1,0 +1,161 @@
+"""What can be said against one text by itself: leftovers, refusals, length, loops, language, copies, no referral."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages import text
+from stages.errors import ParamsError
+from stages.llm.copied import longest_run
+from stages.params import Filters, Length
+
+RULES = Path(__file__).parent / "rules"
+
+ENGLISH = 0.2  # share of function words; English prose has about 0.45, other languages below 0.1
+LOOP_OF, LOOP = 4, 0.25  # words; share of such runs that repeat an earlier one. Prose stays below 0.05
+COPIED = 15  # words of the question in a row that an answer may not repeat
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts in the three forms that the checks need."""
+
+    raw: pa.StringArray
+    plain: pa.StringArray  # lower-case words with single spaces
+    words: list[list[str]]
+
+    @staticmethod
+    def of(values: Sequence[str]) -> Texts:
+        raw = pa.array(values, pa.string())
+        plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(text.words(raw), " +", " "))
+        return Texts(raw, plain, [value.split(" ") if value else [] for value in plain.to_pylist()])
+
+
+def questions(texts: Texts, length: Length, filters: Filters) -> list[str | None]:
+    """For each question the first reason against it, or None."""
+    return _first(
+        len(texts.words),
+        leftover=leftovers(texts, filters),
+        refusal=_phrases(texts, filters.refusal),
+        length=[not length.question[0] <= count <= length.question[1] for count in _word_counts(texts)],
+        loop=[_loops(words) for words in texts.words],
+        language=[_foreign(words) for words in texts.words],
+    )
+
+
+def answers(texts: Texts, asked: Texts, crisis: Sequence[bool], length: Length, filters: Filters) -> list[str | None]:
+    """For each answer the first reason against it, or None. `crisis`: it must name a line or an emergency number."""
+    referred = [kind in ("line", "emergency") for kind in referrals(texts)]
+    return _first(
+        len(texts.words),
+        leftover=leftovers(texts, filters),
+        refusal=_phrases(texts, filters.refusal),
+        banned_opening=_openings(texts, filters.banned_openings),
+        no_referral=[wanted and not there for wanted, there in zip(crisis, referred, strict=True)],
+        copies_question=[longest_run(q, a, COPIED) > 0 for q, a in zip(asked.words, texts.words, strict=True)],
+        length=[not length.answer[0] <= count <= length.answer[1] for count in _word_counts(texts)],
+        loop=[_loops(words) for words in texts.words],
+        language=[_foreign(words) for words in texts.words],
+    )
+
+
+def crisis(texts: Texts) -> list[bool]:
+    """Whether a text holds the wording of a crisis."""
+    return _any_match(texts.plain, _rules("crisis"))
+
+
+def referrals(texts: Texts) -> list[str]:
+    """The strongest help that each text points to: line, emergency, professional or none."""
+    found = ["none"] * len(texts.words)
+    for kind in ("professional", "emergency", "line"):
+        patterns = [rule.split(" ", 1)[1] for rule in _rules("referral") if rule.startswith(kind + " ")]
+        for place, hit in enumerate(_any_match(texts.plain, patterns)):
+            if hit:
+                found[place] = kind
+    return found
+
+
+def validate(filters: Filters) -> None:
+    """Raise ParamsError for a leftover pattern that RE2 cannot read."""
+    for place, pattern in enumerate(filters.leftovers):
+        try:
+            pc.match_substring_regex(pa.array([""]), pattern)
+        except pa.ArrowInvalid:
+            raise ParamsError(
+                f"params.yaml: synthesize.filters.leftovers[{place}] is nothing that RE2 can read: {pattern!r}"
+            ) from None
+
+
+def leftovers(texts: Texts, filters: Filters) -> list[bool]:
+    """Whether a text holds what a prompt or a template left in it."""
+    return _any_match(texts.raw, filters.leftovers)
+
+
+def starts(texts: Texts, phrases: Sequence[str]) -> list[bool]:
+    """Whether a text starts with one of the phrases, by whole words."""
+    return _openings(texts, phrases)
+
+
+def contains(texts: Texts, phrases: Sequence[str]) -> list[bool]:
+    """Whether a text holds one of the phrases, by whole words."""
+    return _phrases(texts, phrases)
+
+
+def _first(count: int, **faults: list[bool]) -> list[str | None]:
+    return [next((reason for reason, flags in faults.items() if flags[place]), None) for place in range(count)]
+
+
+def _word_counts(texts: Texts) -> list[int]:
+    """Words between blanks, as people count them."""
+    return [len(value.split()) for value in texts.raw.to_pylist()]
+
+
+def _any_match(values: pa.StringArray, patterns: Sequence[str]) -> list[bool]:
+    found = [False] * len(values)
+    for pattern in patterns:
+        for place, hit in enumerate(pc.match_substring_regex(values, pattern).to_pylist()):
+            found[place] |= hit
+    return found
+
+
+def _spelled(phrases: Sequence[str]) -> list[str]:
+    """Phrases in the form of `Texts.plain`."""
+    return [" ".join(words) for words in Texts.of(phrases).words if words]
+
+
+def _phrases(texts: Texts, phrases: Sequence[str]) -> list[bool]:
+    spelled = [f" {phrase} " for phrase in _spelled(phrases)]
+    return [any(phrase in f" {value} " for phrase in spelled) for value in texts.plain.to_pylist()]
+
+
+def _openings(texts: Texts, phrases: Sequence[str]) -> list[bool]:
+    spelled = tuple(f"{phrase} " for phrase in _spelled(phrases))
+    return [f"{value} ".startswith(spelled) if spelled else False for value in texts.plain.to_pylist()]
+
+
+def _loops(words: list[str]) -> bool:
+    runs = [tuple(words[place : place + LOOP_OF]) for place in range(len(words) - LOOP_OF + 1)]
+    return len(runs) >= 20 and len(runs) - len(set(runs)) > LOOP * len(runs)
+
+
+def _foreign(words: list[str]) -> bool:
+    known = _english()
+    return sum(word in known for word in words) < ENGLISH * len(words)
+
+
+@cache
+def _english() -> frozenset[str]:
+    return frozenset(word for rule in _rules("english") for word in rule.split())
+
+
+@cache
+def _rules(name: str) -> tuple[str, ...]:
+    """The lines of a rule file, without comments."""
+    listed = (RULES / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in listed if line.strip() and not line.startswith("#"))
