@@ -87,11 +87,10 @@ def rows() -> Iterator[Row]:
 def model_words(text: str) -> list[str]:
     """Words as `stages.screens._linear` sees them: no full stops, of several words for one the first."""
     copy = canonical(text)
-    spans = [*copy.spans]
     return [
         word
-        for i, (word, span) in enumerate(zip(copy.text.split(" "), spans, strict=False))
-        if word not in (".", "") and (i == 0 or span != spans[i - 1])
+        for i, word in enumerate(copy.words)
+        if word != "." and (i == 0 or copy.tokens[i][0] != copy.tokens[i - 1][0])
     ]
 
 

@@ -1,7 +1,7 @@
 """One spelling for what people write: the canonical copy that the crisis rules and the linear model read.
 
 Words are runs of letters and digits in lower case; contractions, chat spellings and lemmatised forms are
-brought together, intensifiers left out (data/canonical.yaml). `canonical` keeps for each word the span of
+brought together, intensifiers left out (data/crisis_canonical.yaml). `canonical` keeps for each word the span of
 code points that it came from, so that evidence can point into the stored text.
 """
 
@@ -26,23 +26,37 @@ class Table:
     """Canonical spellings: `words` and `pairs` map to what is written instead, `drop` is left out."""
 
     words: dict[str, str]
-    pairs: dict[tuple[str, str], str]
+    pairs: dict[tuple[str, ...], str]
+    firsts: frozenset[str]
     drop: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A canonical text: word i (words part at spaces) begins at `starts[i]` and came from `spans[i]` of the stored text."""
+    """A canonical text: its words, and for each the numbers of the first and last token that it came from."""
 
-    text: str
-    starts: list[int]
-    spans: list[tuple[int, int]]
+    words: list[str]
+    tokens: list[tuple[int, int]]
+    low: str
+
+    @functools.cached_property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    @functools.cached_property
+    def starts(self) -> list[int]:
+        """Where each word begins in `text`."""
+        return list(itertools.accumulate((len(word) + 1 for word in self.words), initial=0))[:-1]
+
+    @functools.cached_property
+    def _spans(self) -> list[tuple[int, int]]:
+        return [match.span() for match in _TOKEN.finditer(self.low)]
 
     def source(self, start: int, end: int) -> tuple[int, int]:
         """Span of code points in the stored text of a span of `text`."""
-        first = bisect.bisect_right(self.starts, start) - 1
-        last = bisect.bisect_right(self.starts, end - 1) - 1
-        return self.spans[first][0], self.spans[last][1]
+        first = self.tokens[bisect.bisect_right(self.starts, start) - 1][0]
+        last = self.tokens[bisect.bisect_right(self.starts, end - 1) - 1][1]
+        return self._spans[first][0], self._spans[last][1]
 
 
 def load(name: str) -> Any:
@@ -52,9 +66,9 @@ def load(name: str) -> Any:
 
 @functools.cache
 def table() -> Table:
-    raw = load("canonical.yaml")
-    pairs = {(a, b): to for pair, to in raw["pairs"].items() for a, b in [pair.split()]}
-    return Table(raw["words"], pairs, frozenset(raw["drop"]))
+    raw = load("crisis_canonical.yaml")
+    pairs = {tuple(pair.split()): to for pair, to in raw["pairs"].items()}
+    return Table(raw["words"], pairs, frozenset(first for first, _ in pairs), frozenset(raw["drop"]))
 
 
 def canonical(text: str) -> Copy:
@@ -68,26 +82,31 @@ def canonical(text: str) -> Copy:
     """
     rules = table()
     low = _lower(text)
-    found = [(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(low)]
+    found = _TOKEN.findall(low)
     words: list[str] = []
-    spans: list[tuple[int, int]] = []
-    skip = False
-    for i, (word, start, end) in enumerate(found):
-        if skip:
-            skip = False
+    tokens: list[tuple[int, int]] = []
+    taken = -1  # the last token that went into a pair
+    for i, token in enumerate(found):
+        if i == taken:
             continue
-        pair = rules.pairs.get((word, found[i + 1][0])) if i + 1 < len(found) else None
-        if pair and not (i + 2 < len(found) and (found[i + 1][0], found[i + 2][0]) in rules.pairs):
-            word, end, skip = pair, found[i + 1][2], True
+        if token in rules.firsts and (pair := _pair(found, i, rules)):
+            word, taken = pair, i + 1
         else:
-            word = rules.words.get(word, word)
+            word = rules.words.get(token, token)
         if word in rules.drop:
             continue
-        for part in (word if word[0].isalnum() else ".").split(" "):
-            words.append(part)
-            spans.append((start, end))
-    starts = list(itertools.accumulate((len(word) + 1 for word in words), initial=0))
-    return Copy(" ".join(words), starts, spans)
+        for part in word.split(" ") if " " in word else (word,):
+            words.append(part if part[0].isalnum() else ".")
+            tokens.append((i, max(i, taken)))
+    return Copy(words, tokens, low)
+
+
+def _pair(found: list[str], i: int, rules: Table) -> str | None:
+    """What tokens i and i + 1 are written as, unless i + 1 makes a pair with the next."""
+    if i + 1 == len(found):
+        return None
+    pair = rules.pairs.get((found[i], found[i + 1]))
+    return pair if pair and (found[i + 1], *found[i + 2 : i + 3]) not in rules.pairs else None
 
 
 def _lower(text: str) -> str:

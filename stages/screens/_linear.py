@@ -2,7 +2,7 @@
 
 A text is as bad as its worst stretch: its score is the bias plus the greatest sum of weights over WINDOW words side
 by side, so that one line in a long post counts as much as a post of one line. A weight belongs to a word, or to two or
-three words side by side, in the canonical spelling (data/canonical.yaml, without the words that it drops), and counts
+three words side by side, in the canonical spelling (data/crisis_canonical.yaml, without the words that it drops), and counts
 where the run begins. The weights are a readable table, `feature<TAB>weight` (benchmarks/screens_crisis_train.py).
 """
 
@@ -49,6 +49,7 @@ class Model:
     keys: tuple[Ints, ...]  # per length of the run: sorted keys of the features
     weights: tuple[Ints, ...]
     bias: int
+    cue: npt.NDArray[np.bool_]  # code -> whether it is one of the words that the caller asked after
 
 
 def vocabulary(wanted: list[str], spelling: Table) -> Vocabulary:
@@ -112,19 +113,21 @@ def runs(run: Tokens, length: int, size: int) -> tuple[Ints, npt.NDArray[np.bool
 
 
 @functools.cache
-def model(name: str) -> Model:
-    """The weights of a file of `data/`."""
+def model(name: str, cues: frozenset[str] = frozenset()) -> Model:
+    """The weights of a file of `data/`; its readings tell too which texts hold one of the cue words."""
     lines = (DATA / name).read_text(encoding="utf-8").splitlines()
     weights = {feature: int(weight) for feature, weight in (line.split("\t") for line in lines if not line.startswith("#"))}
     bias = weights.pop("")
-    known = vocabulary([word for feature in weights for word in feature.split(" ")], table())
+    known = vocabulary([*cues, *(word for feature in weights for word in feature.split(" "))], table())
     keys: list[Ints] = []
     values: list[Ints] = []
     for length in range(1, LONGEST + 1):
         found = sorted((_key(feature, known), w) for feature, w in weights.items() if feature.count(" ") == length - 1)
         keys.append(np.array([key for key, _ in found], np.int64))
         values.append(np.array([w for _, w in found], np.int64))
-    return Model(known, tuple(keys), tuple(values), bias)
+    cue = np.zeros(known.size, bool)
+    cue[[known.codes[word] for word in sorted(cues)]] = True
+    return Model(known, tuple(keys), tuple(values), bias, cue)
 
 
 def _key(feature: str, known: Vocabulary) -> int:
@@ -134,11 +137,20 @@ def _key(feature: str, known: Vocabulary) -> int:
     return key
 
 
-def scores(texts: pa.StringArray, name: str) -> Ints:
-    """Score of each text under a model file; a text without words scores the bias."""
-    weights = model(name)
+@dataclass(frozen=True)
+class Reading:
+    """Of each text its score (without words: the bias), and whether it holds a cue word."""
+
+    score: Ints
+    cue: npt.NDArray[np.bool_]
+
+
+def read(texts: pa.StringArray, weights: Model) -> Reading:
+    """Score all texts."""
     run = tokens(texts, weights.vocabulary)
-    return weights.bias + _worst(_sums(run, weights), run.row, len(texts))
+    cue = np.zeros(len(texts), bool)
+    cue[run.row[weights.cue[run.code]]] = True
+    return Reading(weights.bias + _worst(_sums(run, weights), run.row, len(texts)), cue)
 
 
 def _sums(run: Tokens, weights: Model) -> Ints:

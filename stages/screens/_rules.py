@@ -10,12 +10,13 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from stages.screens._canonical import Copy, load
 
 NONE, MENTION, REVIEW, FLAG = range(4)
 LEVELS = ("none", "mention", "review", "flag")
-_BEFORE, _AFTER, _NEAR = 90, 90, 16  # characters to each side for suppressors; words to each side of a cue
+_BEFORE, _AFTER, _NEAR = 90, 90, 14  # characters to each side for suppressors; words to each side of a cue
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,19 @@ class Rule:
     category: str
     level: int
     anchor: re.Pattern[str]
+    past: bool  # what it finds lies in the past
 
 
 @dataclass(frozen=True)
 class Suppressor:
     before: re.Pattern[str] | None
     after: re.Pattern[str] | None
-    only: frozenset[str]
-    spares: frozenset[str]
+    only: frozenset[str]  # names of the rules that it is for; none: all
+    spares: frozenset[str]  # names of rules and categories that it is not for
+    past: bool
+
+    def is_for(self, rule: Rule) -> bool:
+        return not self.spares & {rule.name, rule.category} and (not self.only or rule.name in self.only)
 
     def holds(self, left: str, right: str) -> bool:
         return (self.before is None or self.before.search(left) is not None) and (
@@ -46,6 +52,7 @@ class Hit:
     level: int
     start: int  # in the canonical text
     end: int
+    past: bool
 
 
 @dataclass(frozen=True)
@@ -66,34 +73,32 @@ class Rules:
     def _places(self, copy: Copy) -> Iterator[tuple[Rule, int, int]]:
         """Each rule with the stretches of text around its cues, overlapping ones joined."""
         stretches: dict[Rule, list[list[int]]] = {}
-        words = copy.text.split(" ")
-        starts = copy.starts
+        words = copy.words
         for i, word in enumerate(words):
-            for rule in self.by_cue.get(word, ()):
+            if word not in self.by_cue:
+                continue
+            for rule in self.by_cue[word]:
                 start, end = max(0, i - _NEAR), min(len(words), i + _NEAR)
                 known = stretches.setdefault(rule, [])
                 if known and start <= known[-1][1]:
                     known[-1][1] = end
                 else:
                     known.append([start, end])
+        starts = copy.starts
         for rule, known in stretches.items():
             for start, end in known:
                 yield rule, starts[start], starts[end - 1] + len(words[end - 1])
 
     def _judged(self, rule: Rule, match: re.Match[str], text: str) -> Hit:
-        level = rule.level
-        if level > MENTION and self._suppressed(rule, match, text):
-            level = MENTION
-        return Hit(rule.name, rule.category, level, match.start(), match.end())
+        suppressor = self._suppressor(rule, match, text) if rule.level > MENTION else None
+        level = MENTION if suppressor else rule.level
+        past = suppressor.past if suppressor else rule.past
+        return Hit(rule.name, rule.category, level, match.start(), match.end(), past)
 
-    def _suppressed(self, rule: Rule, match: re.Match[str], text: str) -> bool:
+    def _suppressor(self, rule: Rule, match: re.Match[str], text: str) -> Suppressor | None:
         left = text[max(0, match.start() - _BEFORE) : match.start()].rstrip(" ")
         right = text[match.end() : match.end() + _AFTER].lstrip(" ")
-        return any(
-            s.holds(left, right)
-            for s in self.suppressors
-            if not s.spares & {rule.name, rule.category} and (not s.only or rule.name in s.only)
-        )
+        return next((s for s in self.suppressors if s.is_for(rule) and s.holds(left, right)), None)
 
 
 def _settled(hits: list[Hit]) -> list[Hit]:
@@ -119,14 +124,14 @@ def rules() -> Rules:
         for name, entry in group.items():
             level = MENTION if not category else LEVELS.index(entry.get("level", "flag"))
             anchor = re.compile(rf"(?<!\S)(?:{_expand(entry['match'], macros)})(?!\S)")
-            rule = Rule(name, entry.get("as", category), level, anchor)
+            rule = Rule(name, category, level, anchor, entry.get("past", False))
             for cue in raw["cues"][entry["cue"]].split():
                 by_cue.setdefault(cue, []).append(rule)
     suppressors = tuple(_suppressor(entry, macros) for entry in raw["suppress"].values())
     return Rules({cue: tuple(known) for cue, known in by_cue.items()}, suppressors)
 
 
-def _suppressor(entry: dict[str, str | list[str]], macros: dict[str, str]) -> Suppressor:
+def _suppressor(entry: dict[str, Any], macros: dict[str, str]) -> Suppressor:
     def compiled(side: str, form: str) -> re.Pattern[str] | None:
         pattern = entry.get(side)
         return None if pattern is None else re.compile(form.format(_expand(str(pattern), macros)))
@@ -136,6 +141,7 @@ def _suppressor(entry: dict[str, str | list[str]], macros: dict[str, str]) -> Su
         after=compiled("after", r"(?:{})(?!\S)"),
         only=frozenset(entry.get("only", ())),
         spares=frozenset(entry.get("spares", ())),
+        past=bool(entry.get("past", False)),
     )
 
 

@@ -1,0 +1,155 @@
+"""Crisis in what the person wrote: who thinks of suicide, self-harm or violence, lives with abuse, or fears for another.
+
+Two detectors in one pass. Rules (data/crisis.yaml) find anchors and say where; a linear model (data/crisis_weights.tsv)
+scores the worst stretch of words. A sure anchor flags. A weak one ("tired of living") flags where the score is at
+least `promote`, and is for review otherwise, as is any text with a score of `review` or more: nothing is flagged
+without an anchor, so each flag has evidence. Negated, past, bereaved and informational anchors are mentions.
+
+Only the person is read: `input` and the user's turns, never an answer or a system text; and no record of a type in
+which somebody else writes (`Crisis.not_persons`: a clinician's case notes, an experiment).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.params import Crisis
+from stages.screens._canonical import canonical
+from stages.screens._linear import Model, model, read
+from stages.screens._rules import FLAG, LEVELS, MENTION, NONE, REVIEW, Hit, rules
+
+VERSION = 1
+WEIGHTS = "crisis_weights.tsv"
+CATEGORIES = (
+    "suicidal_active",
+    "attempt_recent",
+    "suicidal_passive",
+    "method_request",
+    "self_harm",
+    "violent_thoughts",
+    "abuse_ongoing",
+    "third_party_risk",
+)
+MODELLED = frozenset(CATEGORIES[:5])  # what the weights were taught
+EVIDENCE = pa.struct(
+    [
+        pa.field("field", pa.string(), nullable=False),  # input or turns
+        pa.field("turn", pa.int32()),  # number of the turn, from 0
+        pa.field("start", pa.int32(), nullable=False),  # code points of the stored text, half-open
+        pa.field("end", pa.int32(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+    ]
+)
+TYPE = pa.struct(
+    [
+        pa.field("flag", pa.bool_(), nullable=False),
+        pa.field("review", pa.bool_(), nullable=False),  # wide: for a person to look at; true where flag is
+        pa.field("severity", pa.string(), nullable=False),  # none, mention, review, flag
+        pa.field("categories", pa.list_(pa.string()), nullable=False),  # at that severity
+        pa.field("time", pa.string()),  # current, past; null where the text does not say
+        pa.field("score", pa.int32(), nullable=False),  # of the linear model, in hundredths of a logit
+        pa.field("evidence", pa.list_(EVIDENCE), nullable=False),  # anchors at that severity
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text that the person wrote, and where it stands."""
+
+    row: int
+    field: str
+    turn: int | None
+    content: str
+
+
+@dataclass
+class Finding:
+    """What the texts of one record come to."""
+
+    score: int
+    level: int = NONE
+    hits: list[tuple[Hit, dict[str, object]]] = field(default_factory=list)
+
+    def add(self, level: int, score: int, hits: list[tuple[Hit, dict[str, object]]]) -> None:
+        self.level, self.score = max(self.level, level), max(self.score, score)
+        self.hits.extend(hits)
+
+    def column(self) -> dict[str, object]:
+        worst = [(hit, at) for hit, at in self.hits if hit.level == self.level]
+        return {
+            "flag": self.level == FLAG,
+            "review": self.level >= REVIEW,
+            "severity": LEVELS[self.level],
+            "categories": [name for name in CATEGORIES if any(hit.category == name for hit, _ in worst)],
+            "time": _time([hit for hit, _ in worst]),
+            "score": self.score,
+            "evidence": [at for _, at in worst],
+        }
+
+
+def screen(batch: pa.RecordBatch, params: Crisis) -> pa.StructArray:
+    """A `TYPE` struct for each record; null where the person in need is not the writer."""
+    person = pc.invert(pc.is_in(batch["type"], pa.array(params.not_persons, pa.string()))).to_numpy(zero_copy_only=False)
+    texts = _texts(batch, person)
+    weights = model(WEIGHTS, frozenset(rules().by_cue))
+    findings = {int(row): Finding(weights.bias) for row in np.flatnonzero(person)}
+    distinct = pa.array([text.content for text in texts], pa.string()).dictionary_encode()
+    verdicts = _verdicts(distinct.dictionary, weights, params)
+    for text, number in zip(texts, distinct.indices.to_pylist(), strict=True):
+        level, score, hits = verdicts[number]
+        findings[text.row].add(level, score, [(hit, _at(text, span, hit)) for hit, span in hits])
+    return pa.array([findings[row].column() if row in findings else None for row in range(len(batch))], TYPE)
+
+
+def _texts(batch: pa.RecordBatch, person: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[Text]:
+    found = [
+        Text(row, "input", None, content)
+        for row, content in enumerate(batch["input"].to_pylist())
+        if person[row] and content
+    ]
+    spoken = pc.and_(pc.is_valid(batch["turns"]), pa.array(person)).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(spoken).tolist():
+        turns = enumerate(batch["turns"][row].as_py())
+        found.extend(Text(row, "turns", i, turn["content"]) for i, turn in turns if turn["role"] == "user" and turn["content"])
+    return found
+
+
+_Verdict = tuple[int, int, list[tuple[Hit, tuple[int, int]]]]
+
+
+def _verdicts(texts: pa.StringArray, weights: Model, params: Crisis) -> list[_Verdict]:
+    """Level, score, and hits with their spans, of each text; only those with a cue word meet the rules."""
+    reading = read(texts, weights)
+    return [
+        _verdict(texts[i].as_py() if cue else "", score, params)
+        for i, (cue, score) in enumerate(zip(reading.cue.tolist(), reading.score.tolist(), strict=True))
+    ]
+
+
+def _verdict(text: str, score: int, params: Crisis) -> _Verdict:
+    copy = canonical(text)
+    hits = [_promoted(hit, score, params) for hit in rules().hits(copy)]
+    level = max((hit.level for hit in hits), default=NONE)
+    if level < REVIEW and score >= params.review:
+        level = REVIEW
+    return level, score, [(hit, copy.source(hit.start, hit.end)) for hit in hits if hit.level == level]
+
+
+def _promoted(hit: Hit, score: int, params: Crisis) -> Hit:
+    sure = hit.level == REVIEW and hit.category in MODELLED and score >= params.promote
+    return replace(hit, level=FLAG) if sure else hit
+
+
+def _at(text: Text, span: tuple[int, int], hit: Hit) -> dict[str, object]:
+    return {"field": text.field, "turn": text.turn, "start": span[0], "end": span[1], "rule": hit.rule}
+
+
+def _time(hits: list[Hit]) -> str | None:
+    if any(hit.level > MENTION for hit in hits):
+        return "current"
+    return "past" if any(hit.past for hit in hits) else None
