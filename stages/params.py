@@ -105,7 +105,7 @@ class Language(Screen, frozen=True, kw_only=True):
         "en ar bg bn cs de el es fa fi fr he hi hu id it ja ko nl pl pt ro ru sv sw ta te th tl tr uk ur vi zh".split()
     )
     min_letters: Count = 20  # a Chinese, Japanese or Korean one counts as three
-    min_confidence: Annotated[int, Meta(ge=0, le=100)] = 40  # percent, for a language other than the first
+    min_confidence: Annotated[int, Meta(ge=0, le=100)] = 20  # percent, for a language other than the first
 
 
 class Quality(Screen, frozen=True, kw_only=True):

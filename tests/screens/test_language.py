@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -107,3 +109,29 @@ def test_independent_of_batch_size(texts: list[str], cut: int) -> None:
 def test_empty_batch() -> None:
     found = language.screen(batch(), Language())
     assert len(found) == 0 and found.type == language.TYPE
+
+
+def test_real_posts(real: Path) -> None:
+    """Labels by eye on posts of the depression source, by hash: all that the model doubts, and a random draw."""
+    labels = {row["hash"]: row for row in load("real")}
+    with (real / "depression_reddit/depression_dataset_reddit_cleaned.csv").open(newline="") as file:
+        texts = {
+            xxhash.xxh3_128_hexdigest(row["clean_text"].encode()): row["clean_text"] for row in csv.DictReader(file)
+        }
+    assert labels.keys() <= texts.keys() and len(labels) > 330
+    found = dict(zip(labels, screen([texts[key] for key in labels]), strict=True))
+    foreign = {key for key, row in found.items() if row["input"] not in ("en", "und")}
+    other = {key for key, row in labels.items() if row["language"] == "other"}
+    assert len(foreign & other) / len(foreign) >= 0.99  # English that is taken for another language leaves the exports
+    assert len(foreign & other) / len(other) >= 0.85  # accents stripped, names and hashtags: und for a part
+    plain = [key for key, row in labels.items() if row["stratum"] == "plain"]
+    assert all(found[key]["input"] == "en" for key in plain)
+
+
+def test_real_answers_in_two_languages(real: Path) -> None:
+    rows = (real / "amod_counseling/combined_dataset.json").read_text(encoding="utf-8").splitlines()
+    answers = sorted({json.loads(row)["Response"] for row in rows})
+    found = screen(answers, "response")
+    spanish = [row for row in found if "es" in (row["response"], row["response_other"])]
+    assert len(spanish) >= 55 and all("en" in (row["response"], row["response_other"]) for row in spanish)
+    assert all(row["response"] in ("en", "es", "und") for row in found)
