@@ -67,22 +67,23 @@ class Found(NamedTuple):
     rows: np.ndarray  # positions of all rows that are in a cluster of two or more, ascending ...
     together: np.ndarray  # ... and the position of the lowest rank in the cluster of each
     counts: dict[str, int]
+    rules: Rules
 
     @property
     def removed(self) -> np.ndarray:
         """Positions of all rows that leave, ascending."""
-        return np.union1d(self.near.row, self.answers.row) if self.counts["answers_drop"] else self.near.row
+        return np.union1d(self.near.row, self.answers.row) if self.rules.answers == "drop" else self.near.row
 
 
-def ranks(place: int, ids: pa.StringArray) -> np.ndarray:
-    """Ranks (uint64) of rows: by the place of their source in the order of sources, then by 12 hex digits of the id.
+def ranks(priority: int, ids: pa.StringArray) -> np.ndarray:
+    """Ranks (uint64) of rows: by the priority of their source, then by 12 hex digits of the id.
 
     >>> [hex(rank) for rank in ranks(3, pa.array(["00000000000a" + "0" * 20])).tolist()]
     ['0x300000000000a']
     """
-    if not 0 <= place < 1 << 16:
-        raise ValueError(f"{place} is no place of a source: 0 to 65535")
-    digits = "".join(f"{place:04x}{value[:12]}" for value in ids.to_pylist())
+    if not 0 <= priority < 1 << 16:
+        raise ValueError(f"a priority of {priority}; at most 65535")
+    digits = "".join(f"{priority:04x}{value[:12]}" for value in ids.to_pylist())
     return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
@@ -92,8 +93,7 @@ def find(folder: Path, rules: Rules, each: Each = map) -> Found:
     Tasks read and write files of the folder and return pairs of positions: keys travel, text does not.
     """
     spill = Spill(folder)
-    counts = dict.fromkeys(("same", "candidates", "cut_short", "compared"), 0)
-    counts |= {"rows": spill.rows, "answers_drop": int(rules.answers == "drop")}
+    counts = dict.fromkeys(("same", "candidates", "cut_short", "compared"), 0) | {"rows": spill.rows}
     for number in each(partial(_collapse, folder, rules.short), VIEWS):
         counts["same"] += number
     turns = range(candidates.passes(spill.rows))
@@ -146,7 +146,7 @@ def _conclude(
     answered = Removed(*(part[stays] for part in answered))
     members, lowest = (order.positions[part] for part in components(order.numbers(links[0]), order.numbers(links[1])))
     ascending = np.argsort(members)
-    return Found(gone, answered, reworded, members[ascending], lowest[ascending], counts)
+    return Found(gone, answered, reworded, members[ascending], lowest[ascending], counts, rules)
 
 
 def _removed(order: _Order, pairs: np.ndarray) -> Removed:

@@ -18,10 +18,10 @@ from stages.dedup.candidates import load
 from stages.dedup.clusters import Forest
 from stages.dedup.compare import Pairs, reaches
 from stages.dedup.minhash import BINS
-from stages.dedup.spill import INPUT, OF_VIEW, REJECTED, RESPONSE, Spill
+from stages.dedup.spill import INPUT, OF_VIEW, REJECTED, RESPONSE, WHOLE, Spill
 
 SLACK = 20  # bins: 3.5 standard deviations of an estimate at a similarity of 0.5, 3.9 at 0.7
-_TURN = 4096  # pairs between two looks at what is linked already
+_FIRST, _TURN = 64, 4096  # pairs between two looks at what is linked already: at first, and at most
 
 # A pair that holds: positions, sizes of intersection and union in the view that it was found in (the whole, or the
 # response of a same answer), words that differ there, and intersection and union of the inputs.
@@ -64,13 +64,19 @@ def verify(folder: Path, rules: Rules, task: tuple[int, int, int]) -> Verified:
         _link(forest, pairs, chunk[reaches(*score, rules.together)])
         compared += len(chunk)
     if view != RESPONSE:
-        then = np.flatnonzero(~first & (alike >= _bins(rules.together)))
+        then = np.flatnonzero(~first & (alike >= _bins(rules.together)) & ~_same_as_input(pairs, view))
         for chunk in _apart(pairs, then[np.argsort(-alike[then].astype(np.int16), kind="stable")], forest, view):
             _link(forest, pairs, chunk[reaches(*pairs.jaccard(chunk, OF_VIEW[view]), rules.together)])
             compared += len(chunk)
     roots = forest.find(np.arange(len(pairs.rows)))
     moved = np.flatnonzero(roots != np.arange(len(roots))) if view != RESPONSE else np.zeros(0, np.int64)
     return Verified(view, np.concatenate(close), np.stack([pairs.rows[roots[moved]], pairs.rows[moved]]), compared)
+
+
+def _same_as_input(pairs: Pairs, view: int) -> np.ndarray:
+    """Whether the pair is one of rows that hold an input alone, seen whole: the view of inputs sees to it."""
+    alone = (pairs.where["counts"][:, INPUT + 1 :].sum(axis=1) == 0) & (view == WHOLE)
+    return alone[pairs.a] & alone[pairs.b]
 
 
 def _bins(bound: Fraction) -> int:
@@ -83,8 +89,10 @@ def _link(forest: Forest, pairs: Pairs, index: np.ndarray) -> None:
 
 def _apart(pairs: Pairs, index: np.ndarray, forest: Forest, view: int) -> Iterator[np.ndarray]:
     """Pairs of rows that no pair before has linked; the likeliest come first, so most need no comparison."""
-    for start in range(0, len(index), _TURN):
-        turn = index[start : start + _TURN]
+    start, size = 0, _FIRST
+    while start < len(index):
+        turn = index[start : start + size]
+        start, size = start + size, min(2 * size, _TURN)
         turn = turn[forest.find(pairs.a[turn]) != forest.find(pairs.b[turn])]
         yield from pairs.chunks(turn, OF_VIEW[view])
 

@@ -1,0 +1,177 @@
+"""Near-duplicates by the definition and by exhaustion, on strings and Python sets; and texts with planted edits."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from stages import text
+from stages.dedup.near import Found, Rules, Writer, find
+
+FIELDS = ("input", "response", "rejected_response")
+Row = tuple[str | None, str | None, str | None]
+
+
+# --- the definition ----------------------------------------------------------------------------------------
+
+
+def shingles(value: str | None) -> set[tuple[str, ...]]:
+    words = text.words(pa.array([value or ""]))[0].as_py().split()
+    if not words:
+        rest = (value or "").strip()
+        return {(f"no words: {rest}",)} if rest else set()
+    return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
+
+
+def jaccard(one: set, two: set) -> Fraction:
+    return Fraction(len(one & two), len(one | two)) if one | two else Fraction(1)
+
+
+class Oracle:
+    """All pairs of rows compared, one by one."""
+
+    def __init__(self, rows: list[Row], rules: Rules) -> None:
+        self.fields = [[shingles(value) for value in row] for row in rows]
+        self.wholes = [set().union(*fields) for fields in self.fields]
+        self.words = [[len(text.words(pa.array([value or ""]))[0].as_py().split()) for value in row] for row in rows]
+        self.rules = rules
+        pairs = list(itertools.combinations(range(len(rows)), 2))
+        self.whole = {p: jaccard(self.wholes[p[0]], self.wholes[p[1]]) for p in pairs}
+        self.input = {p: jaccard(self.fields[p[0]][0], self.fields[p[1]][0]) for p in pairs}
+        self.response = {p: jaccard(self.fields[p[0]][1], self.fields[p[1]][1]) for p in pairs}
+        self.near = {p for p in pairs if self.is_near(*p)}
+
+    def is_near(self, a: int, b: int) -> bool:
+        if not self.wholes[a] or self.whole[a, b] < self.rules.remove:
+            return False
+        for field in range(3):
+            short = min(self.words[a][field], self.words[b][field]) < self.rules.short
+            needed = Fraction(1) if short else self.rules.remove
+            if jaccard(self.fields[a][field], self.fields[b][field]) < needed:
+                return False
+        return True
+
+    def alike(self, bound: Fraction) -> set[tuple[int, int]]:
+        """Pairs whose inputs or wholes reach the bound; a text of nothing is like no other."""
+        inputs = {p for p, score in self.input.items() if score >= bound and self.fields[p[0]][0]}
+        return inputs | {p for p, score in self.whole.items() if score >= bound and self.wholes[p[0]]}
+
+
+def clusters(pairs: set[tuple[int, int]]) -> set[frozenset[int]]:
+    label: dict[int, set[int]] = {}
+    for a, b in pairs:
+        both = label.get(a, {a}) | label.get(b, {b})
+        label.update(dict.fromkeys(both, both))
+    return {frozenset(members) for members in label.values()}
+
+
+# --- texts -------------------------------------------------------------------------------------------------
+
+_SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+
+
+def vocabulary(size: int = 3000) -> list[str]:
+    draw = random.Random(11)
+    words: dict[str, None] = {}
+    while len(words) < size:
+        words["".join(draw.choice(_SYLLABLES) for _ in range(draw.choice((1, 2, 2, 3))))] = None
+    return list(words)
+
+
+WORDS = vocabulary()
+
+
+def sentence(draw: random.Random, length: int) -> list[str]:
+    return [draw.choice(WORDS) for _ in range(length)]
+
+
+def swapped(draw: random.Random, words: list[str], share: float) -> list[str]:
+    """The words with a share of them replaced."""
+    made = list(words)
+    for place in draw.sample(range(len(words)), max(1, round(share * len(words)))):
+        made[place] = f"new{draw.choice(WORDS)}"
+    return made
+
+
+def styled(draw: random.Random, words: list[str]) -> str:
+    """The same words with other case and punctuation."""
+    return " ".join(draw.choice((word, word.upper(), word.title())) + draw.choice(("", "", ",", "!", " -")) for word in words)
+
+
+def corpus(seed: int, families: int = 60) -> list[Row]:
+    """Families of rows that resemble each other in every way that matters: edits, answers, questions, templates."""
+    draw = random.Random(seed)
+    rows: list[Row] = []
+    opening = sentence(draw, 30)
+    for number in range(families):
+        asked, answered = sentence(draw, draw.randint(1, 60)), sentence(draw, draw.randint(1, 150))
+        base = (" ".join(asked), " ".join(answered), None)
+        rows.append(base)
+        kinds: list[Row] = [
+            (styled(draw, asked), styled(draw, answered), None),
+            (" ".join(swapped(draw, asked, 0.02)), " ".join(swapped(draw, answered, 0.02)), None),
+            (" ".join(swapped(draw, asked, 0.05)), " ".join(swapped(draw, answered, 0.05)), None),
+            (" ".join(swapped(draw, asked, 0.1)), " ".join(swapped(draw, answered, 0.1)), None),
+            (base[0], " ".join(answered[: max(1, len(answered) * 4 // 5)]), None),
+            (base[0], " ".join(sentence(draw, 40)), None),
+            (" ".join(sentence(draw, 12)), base[1], None),
+            (base[0], base[1], " ".join(sentence(draw, 10))),
+            (" ".join(opening + asked), " ".join(opening + sentence(draw, 40)), None),
+            (base[0], "", None),
+            ("🙂", "👍" * (number % 3), None),
+        ]
+        rows += draw.sample(kinds, 4)
+    return rows
+
+
+# --- running the search ------------------------------------------------------------------------------------
+
+
+def batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = [pa.array([row[field] for row in rows], pa.string()) for field in range(3)]
+    return pa.record_batch(columns, names=list(FIELDS))
+
+
+def search(
+    folder: Path,
+    rows: list[Row],
+    rules: Rules | None = None,
+    *,
+    ranks: list[int] | None = None,
+    removable: list[bool] | None = None,
+    sizes: tuple[int, ...] = (1000,),
+    units: int = 1,
+) -> Found:
+    """Spill rows in batches of the given sizes, in units of consecutive rows, and search."""
+    numbers = np.array(range(len(rows)) if ranks is None else ranks, np.uint64)
+    may = np.array([True] * len(rows) if removable is None else removable)
+    bounds = [len(rows) * unit // units for unit in range(units + 1)]
+    step = itertools.cycle(sizes)
+    for unit, (start, stop) in enumerate(itertools.pairwise(bounds)):
+        with Writer(folder, unit) as writer:
+            while start < stop:
+                end = min(stop, start + next(step))
+                writer.add(batch(rows[start:end]), numbers[start:end], may[start:end])
+                start = end
+    return find(folder, rules or Rules())
+
+
+def groups(found: Found) -> set[frozenset[int]]:
+    """The clusters that must stay together."""
+    members = defaultdict(set)
+    for row, label in zip(found.rows.tolist(), found.together.tolist(), strict=True):
+        members[label].add(row)
+    return {frozenset(rows) for rows in members.values()}
+
+
+def removals(found: Found, names: list[int] | None = None) -> set[tuple[int, ...]]:
+    """Every field of every removed row, with positions replaced by names."""
+    name = names.__getitem__ if names else int
+    near = zip(*(part.tolist() for part in found.near), strict=True)
+    return {(name(row), name(kept), name(via), *rest) for row, kept, via, *rest in near}
