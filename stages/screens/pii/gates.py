@@ -324,15 +324,16 @@ def credentials(gate: Gate) -> Positions:
 
 
 def signatures(gate: Gate) -> Positions:
-    """Capitalised words within 40 bytes of a text's end that follow `~`, `-`, a line's end or a closing phrase."""
+    """Capitalised words within 40 bytes of a text's end that follow punctuation, a line's end or a closing phrase."""
     words = gate.words
     at = np.flatnonzero(words.capital)
     start = words.start[at]
     ends = np.flatnonzero(gate.data == 0)
     at = at[(ends[np.searchsorted(ends, start)] - start) <= 40]
     start = words.start[at]
-    mark = np.isin(gate.data[np.maximum(start - 1, 0)], np.frombuffer(b"~-\n", np.uint8))
-    mark |= np.isin(gate.data[np.maximum(start - 2, 0)], np.frombuffer(b"~-\n", np.uint8))
+    marks = np.frombuffer(b"~-\n.!?,)", np.uint8)
+    mark = np.isin(gate.data[np.maximum(start - 1, 0)], marks) | np.isin(gate.data[np.maximum(start - 2, 0)], marks)
+    mark |= np.isin(gate.data[np.maximum(start - 3, 0)], marks)  # a no-break space is two bytes
     after = np.zeros(len(words.start), np.bool_)
     after[1:] = words.are("signoff")[:-1]
     return start[mark | after[at]]

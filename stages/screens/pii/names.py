@@ -175,7 +175,7 @@ def cued_names(view: str, at: int, params: Pii) -> Iterator[Span]:
         yield _hint(at, match.end(), "kin", 80 if known else 60)
 
 
-    elif known and _CALLS.search(ahead) and re.match(r" ?(?:[,.!?:\n]|$)", view[match.end() : match.end() + 2]):
+    elif known and first not in lists.words("place") and _CALLS.search(ahead) and re.match(r" ?(?:[,.!?:\n]|$)", view[match.end() : match.end() + 2]):
         yield _hint(at, match.end(), "greeting", 75)
 
 
@@ -261,6 +261,9 @@ def signed_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     if not params.names:
         return
     match = _name_at(view, at)
+    if match is not None and _closes_alone(view, at, match):
+        yield _hint(at, match.end(), "signature", 75)
+        return
     if re.search(r"[\"'] ?[-~]{1,2} ?$", before(view, at, 6)):  # a quotation's source
         return
     if match is None or len(match.group()) < 3 or not _SIGN_OFF.search(before(view, at, 40)):
@@ -271,3 +274,23 @@ def signed_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     mark = before(view, at, 2).strip(" ")[-1:] in ("~", "-")
     if (len(rest) <= 2 or re.match(rf"^[,( ~.-]+(?:{_credential_list()}|www)", rest, re.I)) and (known or mark):
         yield _hint(at, match.end(), "signature", 80)
+
+
+_END_OF_LETTER = re.compile(r"[.!?,)~][ \n]*$")
+_WISHES = re.compile(r"\b(?:best|luck|hope|hopes|regards|warmly|wish|wishes|care|blessings?|well|sincerely|cheers|love|thanks|helps|kindly|solidarity)\b", re.I)
+_NO_SIGNATURE = frozenset("luck wishes regards care best hope well wise peace health journey you both therapy diem amen cali".split())
+
+
+def _closes_alone(view: str, at: int, match: re.Match[str]) -> bool:
+    """A text's last words, by themselves after a sentence: a known given name, or unknown ones after a wish."""
+    if not re.fullmatch(r" ?(?:[.~!]{0,2}\s*|~.{0,40}|,? ?[A-Z][A-Za-z.-]{1,6}(?:, ?[A-Z][A-Za-z.-]{1,6})*\.?\s*)", view[match.end() :], re.S):
+        return False
+    ahead = before(view, at, 70)
+    if not _END_OF_LETTER.search(ahead) or len(ahead) < 40 or _famous_author(ahead) or re.search(r"\b(?:Hi|Hello|Dear)\b.{0,6}$", ahead):
+        return False
+    words = match.group().lower().split()
+    if any(word.strip(".") in _NO_SIGNATURE or word in lists.words("common_word") or word in lists.words("signoff") for word in words):
+        return False
+    given = words[0] in lists.given_names() or words[0] in lists.given_names(ambiguous=True)
+    tilde = view[match.end() : match.end() + 2].strip()[:1] == "~"
+    return given or tilde or (len(words) > 1 and _WISHES.search(ahead) is not None)

@@ -88,9 +88,10 @@ def _confirm(view: str, start: int, end: int, check: str, cue_needed: bool, para
         return None
     if of_order(view, start) and not _named_phone(view, start):
         return None
-    if _glued(view, start, cue is not None):
-        return None
     number = _parse(text, check, params.regions)
+    sure = check == "shape" and not cue_needed and number is not None and number[2]
+    if _glued(view, start, cue is not None or (sure and view[start - 1 : start].islower())):
+        return None
     if check == "local":
         return _local(view, start, end, cue is not None)
     if number is None:

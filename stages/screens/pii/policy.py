@@ -112,14 +112,31 @@ def _is_practice(name: str, view: str, start: int, end: int) -> bool:
     if _credential().search(name) or _own_cue().search(before(view, start, 45)):
         return True
     works = _practice().search(name) is not None
-    person = _starts_with_given(name)
-    if person and (works or len(name) >= 9):
+    if _holds_given(name) if works else _starts_with_given(name) and len(name) >= 9:
+        return True
+    home = "/" not in view[view.find("//", start, end) + 2 if "//" in view[start:end] else start : end - 1]
+    if works and home and _alone(view, start, end):
         return True
     if view[end:].strip(" .)\n") == "":  # the last word of a text: a name's page, or a page that stands alone as a sign-off
         ahead = before(view, start, 50)
         if _NAME_END.search(ahead) or (view.find("/", start + 8, end - 1) < 0 and re.search(r"[.!?\"'][ )]*$", ahead)):
             return True
     return (works and _own_cue().search(before(view, start, 120) + view[end : end + 60]) is not None)
+
+
+def _alone(view: str, start: int, end: int) -> bool:
+    """Whether a page is offered with no word of what it is about: the writer's own, at the end or after "at"."""
+    ahead = before(view, start, 60)
+    if re.search(r"\b(?:example|resource|list|directory|info|information|site|article|link)s?\b", ahead, re.I):
+        return re.search(r"\bmore (?:info|information)\b", ahead, re.I) is not None
+    return view[end:].strip(" .)\n") == "" or re.search(r"\b(?:at|on|through|via|visit|visite|with)[ :]*$", ahead, re.I) is not None
+
+
+def _holds_given(name: str) -> bool:
+    """Whether a practice's name holds a given name: at its start, or after "by"."""
+    after = name.rpartition("by")[2] if "by" in name else ""
+    known = lists.given_names() | lists.given_names(ambiguous=True)
+    return _starts_with_given(name) or after in known or any(name[:size] in known for size in (4, 5, 6, 7))
 
 
 def _starts_with_given(name: str) -> bool:
