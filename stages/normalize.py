@@ -110,16 +110,17 @@ def transform(
     batch: readers.Read, task: Task, module: sources.Module, source: Source
 ) -> tuple[pa.RecordBatch, np.ndarray, list[readers.Fault]]:
     """One batch of upstream rows to drafts (schema SPILLED), their identities (dtype KEY) and what was rejected."""
-    faults = list(batch.faults)
+    private = getattr(module, "PRIVATE", ())
+    faults = [fault._replace(raw="") if private else fault for fault in batch.faults]
     numbers = np.array(batch.numbers, np.int64)
-    raw, numbers = _without_nul(batch.columns, numbers, faults)
+    raw, numbers = _without_nul(batch.columns, numbers, faults, private)
     identity_text = _raw_text(raw)
     repaired, edits = _repair(raw, module.REPAIRS)
     drafts = module.draft(repaired, task.file, source)
     reject, message = _checks(drafts, source)
     bad = pc.is_valid(reject).to_numpy(zero_copy_only=False)
     for place in np.flatnonzero(bad).tolist():
-        shown = orjson.dumps({name: raw[name][place].as_py() for name in raw.schema.names}).decode()
+        shown = _shown(raw, place, private)
         faults.append(readers.Fault(int(numbers[place]), reject[place].as_py(), message[place].as_py(), shown))
     drafts = _with_edits(drafts, edits)
     keep = pa.array(~bad)
@@ -129,7 +130,7 @@ def transform(
 
 
 def _without_nul(
-    raw: pa.RecordBatch, numbers: np.ndarray, faults: list[readers.Fault]
+    raw: pa.RecordBatch, numbers: np.ndarray, faults: list[readers.Fault], private: tuple[str, ...]
 ) -> tuple[pa.RecordBatch, np.ndarray]:
     """Take out the rows with U+0000 in a text: databases, C libraries and our own folding cannot hold it."""
     bad = np.zeros(len(raw), bool)
@@ -142,9 +143,15 @@ def _without_nul(
     if not bad.any():
         return raw, numbers
     for place in np.flatnonzero(bad).tolist():
-        shown = orjson.dumps({name: raw[name][place].as_py() for name in raw.schema.names}).decode()
+        shown = _shown(raw, place, private)
         faults.append(readers.Fault(int(numbers[place]), "nul", "the row holds U+0000", shown))
     return raw.filter(pa.array(~bad)), numbers[~bad]
+
+
+def _shown(raw: pa.RecordBatch, place: int, private: tuple[str, ...]) -> str:
+    """A row as JSON text for the quarantine, without the columns that name people."""
+    row = {name: raw[name][place].as_py() for name in raw.schema.names if name not in private}
+    return orjson.dumps(row).decode()
 
 
 def _repair(raw: pa.RecordBatch, wanted: tuple[str, ...]) -> tuple[pa.RecordBatch, dict[str, np.ndarray]]:

@@ -25,7 +25,10 @@ def main() -> None:
     _write_waterfall(stages, order)
     write_json(
         EXPORTS / "manifest.json",
-        {"files": [_listed(name, file) for name, made in exports.items() for file in made["files"]]},
+        {
+            "files": [_listed(name, file) for name, made in exports.items() for file in made["files"]],
+            "notes": {name: made["note"] for name, made in exports.items() if made["note"]},
+        },
     )
 
 
@@ -57,7 +60,7 @@ def _write_waterfall(stages: dict[str, Any], order: list[str]) -> None:
         table.writerow([key, "normalized", stages["normalize"][key]["out"]])
         table.writerow([key, "merged", stages["merge"][key]["out"]])
         for side, rows in stages["split"][key].get("details", {}).items():
-            if side in ("train", "validation"):
+            if side in ("train", "validation", "test", "held_out"):
                 table.writerow([key, side, rows])
     with atomic(REPORTS / "waterfall.csv") as part:
         part.write_text(text.getvalue(), encoding="utf-8")

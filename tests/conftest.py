@@ -86,12 +86,49 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the working tree in which `dvc repro` has built the sample. Read only: tests share it."""
+    from tests.builds import clone, dvc
+
+    folder = clone(tmp_path_factory.mktemp("built"))
+    dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of real upstream files."""
     folder = os.environ.get("MHDATA_REAL")
     if not folder:
         pytest.skip("MHDATA_REAL is not set: it names the folder of real upstream files")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def real_built(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone that has built the real files by `origin: local`; EPITOME stands in for RedditESS. Read only."""
+    from tests.builds import clone, dvc
+
+    folder = clone(tmp_path_factory.mktemp("real"))
+    for source in (folder / "data/local").iterdir():
+        if (real / source.name).is_dir():
+            shutil.copytree(real / source.name, source, dirs_exist_ok=True)
+    (folder / "data/local/reddit_ess").mkdir(parents=True, exist_ok=True)
+    shutil.copy(real / "candidates/epitome/emotional-reactions-reddit.csv", folder / "data/local/reddit_ess")
+
+    def change(tree: Any) -> None:
+        tree["origin"] = "local"
+        tree["sources"]["reddit_ess"] |= {
+            "files": {"emotional-reactions-reddit.csv": {}},
+            "columns": {
+                "post": "seeker_post", "comment": "response_post", "effective": "level", "post_id": "sp_id",
+            },
+            "labels": {"0": "ineffective", "1": "effective", "2": "effective"},
+        }  # fmt: skip
+
+    Project(folder).params(change)
+    dvc(folder, "repro")
+    return folder
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

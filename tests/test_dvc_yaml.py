@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.test_build import ROOT, clone, dvc
+from tests.builds import ROOT
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 SOURCES = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["sources"]
@@ -38,7 +38,7 @@ def test_merge_and_report_name_the_files_of_every_source(source: str) -> None:
 
 
 def test_every_format_has_a_stage_and_report_reads_its_ledger() -> None:
-    have = {"openai", *DVC["export"]["foreach"]}
+    have = {*DVC["export"]["foreach"], *(name[7:] for name in DVC if name.startswith("export_"))}
     assert have == set(FORMATS)
     wanted = {f"data/ledger/export/{name}.json" for name in FORMATS}
     assert wanted <= set(stage("report")["deps"]), "dvc.yaml: add the format's ledger to the deps of report"
@@ -76,13 +76,6 @@ def hook(event, args):
                 file.write(path[len(root):] + chr(10))
 sys.addaudithook(hook)
 """
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = clone(tmp_path_factory.mktemp("audit"))
-    dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
-    return folder
 
 
 def alone(built: Path, entry: dict[str, Any], work: Path) -> Path:

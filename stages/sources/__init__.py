@@ -7,6 +7,8 @@ A source is a module `stages/sources/<key>.py` with
 - `REPAIRS`: which repairs of `stages.text` its text gets; none where the licence forbids edits;
 - `CHOICES`: reject reasons that are a rule of ours and no fault of the row (they never fail a build);
 - `draft(batch, file, params)`: rows in the upstream columns to drafts, as many as came;
+- `PRIVATE`, optional: upstream columns that name people; they do not reach the quarantine, nor does any row
+  of the source that cannot be read;
 - `gather(drafts, folder)`, optional: from all drafts to the final ones, where one record needs several rows.
 """
 

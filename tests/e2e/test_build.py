@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import orjson
@@ -14,45 +11,7 @@ import pytest
 import yaml
 
 from stages import sources
-
-ROOT = Path(__file__).parents[2]
-OUTS = ("raw", "normalized", "quarantine", "screened", "merged", "split", "exports", "ledger", "reports")
-
-
-def clone(folder: Path) -> Path:
-    """A copy of the working tree's tracked files as a repository of its own, with an empty DVC cache."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, target, follow_symlinks=False)
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=folder, check=True)
-    return folder
-
-
-def dvc(folder: Path, *words: str, **env: str) -> str:
-    """Run dvc; return what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *words], cwd=folder, capture_output=True, text=True, env={**os.environ, **env},
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, f"dvc {words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every output file, by path."""
-    files = (path for out in OUTS for path in sorted((folder / "data" / out).rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = clone(tmp_path_factory.mktemp("first"))
-    dvc(folder, "repro")
-    return folder
+from tests.builds import ROOT, clone, digests, dvc
 
 
 @pytest.mark.slow

@@ -1,0 +1,42 @@
+"""Builds of the sample in clones of the working tree, as a user makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUTS = ("raw", "normalized", "quarantine", "screened", "merged", "split", "exports", "ledger", "reports")
+
+
+def clone(folder: Path) -> Path:
+    """A copy of the working tree's tracked files as a repository of its own, with an empty DVC cache."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, target, follow_symlinks=False)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=folder, check=True)
+    return folder
+
+
+def dvc(folder: Path, *words: str, **env: str) -> str:
+    """Run dvc; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=folder, capture_output=True, text=True, env={**os.environ, **env},
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"dvc {words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every output file, by path."""
+    files = (path for out in OUTS for path in sorted((folder / "data" / out).rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

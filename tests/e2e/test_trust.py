@@ -1,0 +1,127 @@
+"""What may be in the outputs of the sample build, and what may not: people, licences, crisis, benchmarks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+
+MERGED = "data/merged/merged_mental_health_dataset.parquet"
+CHAT = "data/exports/mental_health_openai.jsonl"
+
+pytestmark = pytest.mark.slow
+
+
+def table(built: Path, path: str) -> list[dict[str, Any]]:
+    return pq.read_table(built / path).to_pylist()
+
+
+def screened(built: Path) -> dict[str, dict[str, Any]]:
+    return {
+        row["id"]: row
+        for path in (built / "data/screened").glob("*.parquet")
+        for row in pq.read_table(path).to_pylist()
+    }
+
+
+def normalized(built: Path) -> dict[str, dict[str, Any]]:
+    paths = (built / "data/normalized").glob("*.parquet")
+    return {row["id"]: row for path in paths for row in pq.read_table(path).to_pylist()}
+
+
+def personal(built: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Records with each personal span that the screen found in them."""
+    records = normalized(built)
+    spans = [(records[id], span) for id, row in screened(built).items() for span in row["pii"]["spans"]]
+    return [(record, span) for record, span in spans if span["tier"] == "personal"]
+
+
+def test_no_direct_identifier_reaches_the_merged_table_or_an_export(built: Path) -> None:
+    found = [(r, r[s["field"]][s["start"] : s["end"]]) for r, s in personal(built) if s["field"] != "turns"]
+    found = [(record, value) for record, value in found if record["source"] != "amod_counseling"]
+    assert found, "the sample plants none: this test shows nothing"
+    outputs = [built / MERGED.replace(".parquet", ".json"), built / CHAT]
+    everything = "".join(path.read_text(encoding="utf-8") for path in outputs)
+    for record, value in found:
+        assert value not in everything, f"{value!r} of {record['id']}"
+
+
+def test_redaction_is_typed_and_stands_on_the_row(built: Path) -> None:
+    redacted = [row for row in table(built, MERGED) if "redact" in row["origin"]["edits"]]
+    assert redacted
+    assert all(any(f"<{kind}>" in row["input"] + row["response"] + (row["rejected_response"] or "")
+                   for kind in ("PHONE", "EMAIL", "HANDLE", "URL", "ADDRESS", "NAME")) for row in redacted)  # fmt: skip
+
+
+def test_helplines_survive(built: Path) -> None:
+    text = (built / MERGED.replace(".parquet", ".json")).read_text(encoding="utf-8")
+    assert "988" in text and "741741" in text
+
+
+def test_rows_that_may_not_be_edited_are_byte_equal_to_upstream_in_every_export_or_absent(built: Path) -> None:
+    raw = [
+        json.loads(line) for line in (built / "data/raw/amod_counseling/combined_dataset.json").open(encoding="utf-8")
+    ]
+    pairs = {(row["Context"], row["Response"]) for row in raw if isinstance(row.get("Response"), str)}
+    merged = [row for row in table(built, MERGED) if row["source"] == "amod_counseling"]
+    assert len(merged) > 30
+    assert all((row["input"], row["response"]) in pairs for row in merged)
+    assert all(row["origin"]["edits"] == [] for row in merged)
+    chats = [orjson.loads(line)["messages"] for line in (built / CHAT).read_bytes().splitlines()]
+    spoken = {(chat[-2]["content"], chat[-1]["content"]) for chat in chats}
+    held = {(row["input"], row["response"]) for row in merged if "chat" not in row["enters"]}
+    wanted = {(row["input"], row["response"]) for row in merged} - held
+    assert wanted <= spoken
+    assert not held & spoken
+
+
+def test_a_crisis_without_referral_stays_in_the_table_and_leaves_the_chat_exports(built: Path) -> None:
+    held = [row for row in table(built, MERGED) if "crisis-unreferred" in row["tags"]]
+    assert held, "the sample plants some"
+    assert all("chat" not in row["enters"] for row in held)
+    chat = (built / CHAT).read_text(encoding="utf-8")
+    for row in held:
+        assert orjson.dumps(row["response"]).decode()[1:-1] not in chat
+    ledger = orjson.loads((built / "data/reports/ledger.json").read_bytes())["merge"]
+    counted = sum(f["details"].get("findings", {}).get("crisis-unreferred", 0) for f in ledger.values())
+    assert counted == len(held)
+
+
+def test_a_crisis_with_a_referral_stays_and_is_tagged(built: Path) -> None:
+    rows = [row for row in table(built, MERGED) if "crisis" in row["tags"] and "crisis-unreferred" not in row["tags"]]
+    assert any("chat" in row["enters"] for row in rows)
+
+
+def test_every_removed_row_has_a_reason_or_the_row_that_stands_for_it(built: Path) -> None:
+    kept = {row["id"]: row for row in table(built, MERGED)}
+    duplicates = {row["id"]: row["kept"] for row in table(built, "data/merged/duplicates.parquet")}
+    dropped = {row["id"]: row["reason"] for row in table(built, "data/merged/dropped.parquet")}
+    assert kept.keys() | duplicates.keys() | dropped.keys() == normalized(built).keys()
+    assert not kept.keys() & duplicates.keys() and not kept.keys() & dropped.keys()
+    assert all(other in kept for other in duplicates.values())
+    assert {id: row["duplicates"] for id, row in kept.items() if row["duplicates"]} == {
+        id: sorted(one for one, other in duplicates.items() if other == id) for id in set(duplicates.values())
+    }
+    assert all(dropped.values())
+
+
+def test_every_exported_row_leads_back_to_its_upstream_row(built: Path) -> None:
+    for row in table(built, MERGED):
+        origin = row["origin"]
+        receipt = orjson.loads((built / "data/raw" / row["source"] / "receipt.json").read_bytes())
+        assert any(f["file"] == origin["file"] and f["sha256"] == origin["sha256"] for f in receipt["files"])
+        assert origin["row"] >= 0
+
+
+def test_no_cluster_stands_on_two_sides(built: Path) -> None:
+    sides = {row["id"]: row["side"] for row in table(built, "data/split/split.parquet")}
+    clusters: dict[str, set[str]] = {}
+    for row in table(built, MERGED):
+        if row["cluster"]:
+            clusters.setdefault(row["cluster"], set()).add(sides[row["id"]])
+    assert clusters
+    assert all(len(found - {"held_out"}) <= 1 for found in clusters.values())
