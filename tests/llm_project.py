@@ -83,4 +83,5 @@ class Project:
 
 
 STAGES = ("synthesize.plan", "synthesize.generate", "synthesize.build")
-OUTS = ("data/synthesize", "data/normalized", "data/ledger")
+PARAPHRASE = ("paraphrase.pages", "paraphrase.generate", "paraphrase.build")
+OUTS = ("data/synthesize", "data/paraphrase", "data/normalized", "data/ledger")

@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from stages.llm.prose import Texts
 from stages.synthesize import checks
 from tests import scripted_text
 
@@ -226,5 +227,5 @@ def page_round(seed: int) -> dict[str, str]:
     asked = scripted_text.question(seed, "Stress", 60, 110)
     return {
         "question": asked,
-        "answer": scripted_text.answer(seed, "Stress", 90, 150, crisis=checks.crisis(checks.Texts.of([asked]))[0]),
+        "answer": scripted_text.answer(seed, "Stress", 90, 150, crisis=checks.crisis(Texts.of([asked]))[0]),
     }

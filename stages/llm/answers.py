@@ -25,6 +25,7 @@ import orjson
 
 from stages.errors import PipelineError
 from stages.files import atomic
+from stages.layout import DATA
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -114,7 +115,7 @@ def read_lines(path: Path) -> list[Any]:
 
 
 def spool_path(name: str) -> Path:
-    return Path(os.environ.get("MHDATA_SPOOL") or "data/.spool") / f"{name}.jsonl"
+    return Path(os.environ.get("MHDATA_SPOOL") or DATA / ".spool") / f"{name}.jsonl"
 
 
 class Spool:

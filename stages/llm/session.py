@@ -32,6 +32,7 @@ class Job:
     out: Path
     fixture: Path  # answers in git, used where they were made with the same labels
     access: Callable[[], Access]
+    quota: bool = True  # a slot that nothing can fill is a failure of the run
 
     def settle(self, held: dict[str, Answer], limits: Limits) -> Settled:
         return rounds.settle(self.slots, self.recipe(), held, limits.max_attempts_per_slot)
@@ -129,7 +130,7 @@ def _told(stop: Exception, job: Job, held: dict[str, Answer], limits: Limits) ->
 
 def _conclude(job: Job, settings: Model, settled: Settled) -> None:
     """Say what is missing: an error unless the params take a partial result."""
-    if not settled.open and not settled.failed:
+    if not settled.open and not (settled.failed and job.quota):
         return
     total = len(job.slots)
     if settled.open:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.layout import DATA
 from stages.llm import reply, scores
 from stages.llm.prompts import Prompt
+from stages.llm.prose import Texts
 from stages.llm.request import Request, make
 from stages.llm.rounds import Candidate
 from stages.params import Synthesize
 from stages.synthesize import checks
-from stages.synthesize.checks import Texts
 from stages.synthesize.openings import Openings
 from stages.synthesize.plan import FOLDER, Slot
 from stages.synthesize.similar import Index, Rarity
@@ -28,7 +29,7 @@ RESPONSES = FOLDER / "responses.jsonl"
 
 def fixture(origin: str) -> Path:
     """Answers that came with the sources' files: for `sample` those of the scripted server, in git."""
-    return Path("data") / origin / "synthesize" / "responses.jsonl"
+    return DATA / origin / "synthesize" / "responses.jsonl"
 
 
 class Recipe:

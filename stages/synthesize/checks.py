@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages import text
 from stages.errors import ParamsError
 from stages.llm.copied import longest_run
+from stages.llm.prose import Texts, foreign, loops
 from stages.params import Filters, Length
 
 RULES = Path(__file__).parent / "rules"
 
-ENGLISH = 0.2  # share of function words; English prose has about 0.45, other languages below 0.1
-LOOP_OF, LOOP = 4, 0.25  # words; share of such runs that repeat an earlier one. Prose stays below 0.05
 COPIED = 15  # words of the question in a row that an answer may not repeat
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts in the three forms that the checks need."""
-
-    raw: pa.StringArray
-    plain: pa.StringArray  # lower-case words with single spaces
-    words: list[list[str]]
-
-    @staticmethod
-    def of(values: Sequence[str]) -> Texts:
-        raw = pa.array(values, pa.string())
-        plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(text.words(raw), " +", " "))
-        return Texts(raw, plain, [value.split(" ") if value else [] for value in plain.to_pylist()])
 
 
 def questions(texts: Texts, length: Length, filters: Filters) -> list[str | None]:
@@ -44,8 +26,8 @@ def questions(texts: Texts, length: Length, filters: Filters) -> list[str | None
         leftover=leftovers(texts, filters),
         refusal=_phrases(texts, filters.refusal),
         length=[not length.question[0] <= count <= length.question[1] for count in _word_counts(texts)],
-        loop=[_loops(words) for words in texts.words],
-        language=[_foreign(words) for words in texts.words],
+        loop=[loops(words) for words in texts.words],
+        language=[foreign(words) for words in texts.words],
     )
 
 
@@ -60,8 +42,8 @@ def answers(texts: Texts, asked: Texts, crisis: Sequence[bool], length: Length, 
         no_referral=[wanted and not there for wanted, there in zip(crisis, referred, strict=True)],
         copies_question=[longest_run(q, a, COPIED) > 0 for q, a in zip(asked.words, texts.words, strict=True)],
         length=[not length.answer[0] <= count <= length.answer[1] for count in _word_counts(texts)],
-        loop=[_loops(words) for words in texts.words],
-        language=[_foreign(words) for words in texts.words],
+        loop=[loops(words) for words in texts.words],
+        language=[foreign(words) for words in texts.words],
     )
 
 
@@ -137,21 +119,6 @@ def _phrases(texts: Texts, phrases: Sequence[str]) -> list[bool]:
 def _openings(texts: Texts, phrases: Sequence[str]) -> list[bool]:
     spelled = tuple(f"{phrase} " for phrase in _spelled(phrases))
     return [f"{value} ".startswith(spelled) if spelled else False for value in texts.plain.to_pylist()]
-
-
-def _loops(words: list[str]) -> bool:
-    runs = [tuple(words[place : place + LOOP_OF]) for place in range(len(words) - LOOP_OF + 1)]
-    return len(runs) >= 20 and len(runs) - len(set(runs)) > LOOP * len(runs)
-
-
-def _foreign(words: list[str]) -> bool:
-    known = _english()
-    return sum(word in known for word in words) < ENGLISH * len(words)
-
-
-@cache
-def _english() -> frozenset[str]:
-    return frozenset(word for rule in _rules("english") for word in rule.split())
 
 
 @cache

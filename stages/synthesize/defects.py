@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.llm.prose import Texts
 from stages.params import Filters, NearDup, Topic
 from stages.synthesize import checks
-from stages.synthesize.checks import Texts
 from stages.synthesize.similar import Index, Rarity
 
 SHORT = 40  # words, of the original's rule for short questions

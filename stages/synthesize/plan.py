@@ -17,13 +17,14 @@ import msgspec
 import orjson
 
 from stages import errors, params
+from stages.layout import DATA
 from stages.llm import answers
 from stages.llm.prompts import Prompt, choices
 from stages.llm.request import draw
 from stages.params import Synthesize, Topic
 from stages.synthesize import checks
 
-FOLDER = Path("data/synthesize")
+FOLDER = DATA / "synthesize"
 PLAN = FOLDER / "plan.jsonl"
 PROMPTS = Path(__file__).parent / "prompts"
 
