@@ -16,6 +16,7 @@ from stages.screens._canonical import Copy, load
 
 NONE, MENTION, REVIEW, FLAG = range(4)
 LEVELS = ("none", "mention", "review", "flag")
+LEVELS_OF_RULES = {"mention": MENTION, "hint": REVIEW, "review": REVIEW, "flag": FLAG}
 _BEFORE, _AFTER, _NEAR = 90, 90, 14  # characters to each side for suppressors; words to each side of a cue
 
 
@@ -26,6 +27,7 @@ class Rule:
     level: int
     anchor: re.Pattern[str]
     past: bool  # what it finds lies in the past
+    hint: bool  # at review, and stays there whatever the score
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Hit:
     start: int  # in the canonical text
     end: int
     past: bool
+    hint: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Rules:
         suppressor = self._suppressor(rule, match, text) if rule.level > MENTION else None
         level = MENTION if suppressor else rule.level
         past = suppressor.past if suppressor else rule.past
-        return Hit(rule.name, rule.category, level, match.start(), match.end(), past)
+        return Hit(rule.name, rule.category, level, match.start(), match.end(), past, rule.hint)
 
     def _suppressor(self, rule: Rule, match: re.Match[str], text: str) -> Suppressor | None:
         left = text[max(0, match.start() - _BEFORE) : match.start()].rstrip(" ")
@@ -122,9 +125,9 @@ def rules() -> Rules:
     by_cue: dict[str, list[Rule]] = {}
     for category, group in [*raw["rules"].items(), ("", raw["mentions"])]:
         for name, entry in group.items():
-            level = MENTION if not category else LEVELS.index(entry.get("level", "flag"))
+            level = LEVELS_OF_RULES[entry.get("level", "flag") if category else "mention"]
             anchor = re.compile(rf"(?<!\S)(?:{_expand(entry['match'], macros)})(?!\S)")
-            rule = Rule(name, category, level, anchor, entry.get("past", False))
+            rule = Rule(name, category, level, anchor, entry.get("past", False), entry.get("level") == "hint")
             for cue in raw["cues"][entry["cue"]].split():
                 by_cue.setdefault(cue, []).append(rule)
     suppressors = tuple(_suppressor(entry, macros) for entry in raw["suppress"].values())

@@ -141,7 +141,7 @@ def _verdict(text: str, score: int, params: Crisis) -> _Verdict:
 
 
 def _promoted(hit: Hit, score: int, params: Crisis) -> Hit:
-    sure = hit.level == REVIEW and hit.category in MODELLED and score >= params.promote
+    sure = hit.level == REVIEW and not hit.hint and hit.category in MODELLED and score >= params.promote
     return replace(hit, level=FLAG) if sure else hit
 
 
