@@ -1,53 +1,52 @@
 """export: the merged rows in one format, on the sides of the split. `python -m stages.export <format>`
 
-Exports only filter: text, sides and what a row may enter are settled before. A row's refusal is counted by reason.
+Exports only filter: text, sides and what a row may enter are settled before. A row that stays out is counted by
+reason. What a format cannot give, too few rows for its service say, is a note in its ledger and no file.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages import errors, formats, params
+import numpy as np
+import pyarrow as pa
+
+from stages import entering, errors, formats, mixture, params, tokens
+from stages.entering import Candidates, Door
 from stages.errors import ParamsError
 from stages.files import scratch, sha256, write_json
-from stages.layout import EXPORTS, LEDGER, MERGED_TABLE, SPLIT_TABLE
+from stages.formats import Made
+from stages.layout import EXPORTS, LEDGER
 from stages.ledger import Ledger
-from stages.params import Export
-from stages.storage import aligned, read_batches
+from stages.mixture import Histogram, Plan
+from stages.params import Export, Service
+from stages.tokens import Lengths
 
-SIDES = ("train", "validation")
+MIXED = ("chat", "single")  # kinds of export that a mixture shapes
 
 
 def main(name: str) -> None:
     settings = params.load("formats", "export")
-    if name not in formats.names():
-        raise ParamsError(f"export: there is no format {name!r}: choose of {', '.join(formats.names())}")
+    _check_names([name, *(wanted for wanted in settings.formats if wanted != "all")])
     module = formats.load(name)
+    chosen = selected(name, settings.formats)
     with scratch(EXPORTS / name) as folder:
-        if selected(name, settings.formats):
-            accounts, sides = _write(module, folder, settings.export)
-        else:
-            accounts, sides = {}, {}
-            _leave_note(module, folder, name)
-        files = [_described(path, folder, name) for path in sorted(folder.rglob("*")) if path.is_file()]
+        run = Run(name, module, settings.export)
+        made = run.write(folder) if chosen else []
+        note = run.note if chosen else f"Not built: add {name} to formats in params.yaml and run `dvc repro`."
+        files = [*_described(folder, made, run)]
         for out in module.OUTS:
+            _leave_note(folder / out, note or "Empty: the other files of this format hold all rows.")
             _place(folder / out, EXPORTS / out)
-    figures = {source: account.account() for source, account in accounts.items()}
-    write_json(
-        LEDGER / "export" / f"{name}.json",
-        {
-            "stage": "export",
-            "format": name,
-            "selected": bool(accounts),
-            "sources": figures,
-            "files": files,
-            "rows": sides,
-        },
-    )
+    account = {"stage": "export", "format": name, "selected": chosen, "note": note, "files": files}
+    rows = {side: sum(one.rows for one in made if one.split == side) for side in formats.SIDES}
+    write_json(LEDGER / "export" / f"{name}.json", account | {"rows": rows} | run.account())
 
 
 def selected(name: str, wanted: list[str]) -> bool:
@@ -55,44 +54,155 @@ def selected(name: str, wanted: list[str]) -> bool:
     return name in wanted or "all" in wanted
 
 
-def _write(module: formats.Module, folder: Path, settings: Export) -> tuple[dict[str, Ledger], dict[str, int]]:
-    accounts: dict[str, Ledger] = {}
-    counts: Counter[str] = Counter()
-    writer = module.writer(folder, settings)
-    columns = list(formats.Row._fields)
-    streams = read_batches(MERGED_TABLE, columns), read_batches(SPLIT_TABLE, ["id", "side"])
-    for batch, split in aligned(*streams):
-        taken, sides = [], []
-        for row, side in zip(formats.rows(batch), split["side"].to_pylist(), strict=True):
-            account = accounts.setdefault(row.source, Ledger("export", row.source))
-            account.rows_in += 1
-            reason = formats.entering(row, module.KIND) or (None if side in SIDES else side)
-            if reason:
-                account.rejected[reason] += 1
+def _check_names(names: list[str]) -> None:
+    known = formats.names()
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            mend = f"did you mean {near[0]}" if near else f"choose of {', '.join(known)}, or all"
+            raise ParamsError(f"export: there is no format {name!r}: {mend}")
+
+
+class Run:
+    """One format: the rows it takes, the files it makes, and the account of both."""
+
+    def __init__(self, name: str, module: formats.Module, settings: Export) -> None:
+        self._name, self._module, self._settings = name, module, settings
+        self._sides = getattr(module, "SIDES", formats.SIDES)
+        self._service = settings.services.get(name, Service())
+        self._plan: Plan | None = None
+        self._lengths: dict[str, Lengths] = {}  # by side
+        self._mix: dict[str, Counter[str]] = {}  # source -> rows and units of training
+        self.accounts: dict[str, Ledger] = {}
+        self.refused: Counter[tuple[str, str]] = Counter()  # side, reason -> rows
+        self.unit = tokens.unit(settings.tokenizer)
+        self.note: str | None = None
+
+    def write(self, folder: Path) -> list[Made]:
+        """Write the format's files into `folder`; say which."""
+        writer = self._module.writer(folder, self._settings)
+        if self._module.KIND == "register":
+            return writer.close()
+        self._plan = self._planned()
+        for found in self._candidates():
+            self._count(found)
+            rows, sides, lengths = self._repeat(found)
+            if len(rows):
+                writer.add(rows, sides, lengths)
+                for side in self._sides:
+                    self._lengths.setdefault(side, Lengths()).add(lengths[sides == side])
+        return self._fit(writer.close())
+
+    def _candidates(self) -> Iterator[Candidates]:
+        count = tokens.counter(self._settings.tokenizer)
+        refuse = getattr(self._module, "refuse", None)
+        return entering.candidates(Door(self._module.KIND, self._sides, self._settings, count, refuse))
+
+    def _planned(self) -> Plan | None:
+        """The mixture, from a first pass over the rows that enter; None where every row stands once."""
+        settings, most = self._settings.mixture, self._service.max_validation
+        mixed = settings if settings.wanted and self._module.KIND in MIXED else params.Mixture(seed=settings.seed)
+        if not mixed.wanted and most is None:
+            return None
+        found = Histogram()
+        for one in self._candidates():
+            units = np.ones(len(one.sides), np.int64) if settings.unit == "rows" else one.lengths
+            found.add(mixture.ranks(_ids(one), settings.seed), _sources(one), one.sides, units)
+        return Plan(mixed, found, most)
+
+    def _count(self, found: Candidates) -> None:
+        for (source, side, reason), rows in Counter(zip(found.sources, found.on, found.reasons, strict=True)).items():
+            account = self.accounts.setdefault(source, Ledger("export", source))
+            account.rows_in += rows
+            if reason is None:
+                account.rows_out += rows
             else:
-                taken.append(row)
-                sides.append(side)
-        for row, side, reason in zip(taken, sides, writer.add(taken, sides), strict=True):
-            if reason:
-                accounts[row.source].rejected[reason] += 1
-            else:
-                accounts[row.source].rows_out += 1
-                counts[side] += 1
-    writer.close()
-    return accounts, {side: counts[side] for side in SIDES}
+                account.rejected[reason] += rows
+                self.refused[side, reason] += rows
+
+    def _repeat(self, found: Candidates) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+        """The rows as often as the plan wants each; one that it leaves out is accounted for as rejected."""
+        if not len(found.sides):
+            return found.rows, found.sides, found.lengths
+        sources = _sources(found)
+        place = np.arange(len(sources))
+        if self._plan:
+            copies = self._plan.copies(_ids(found), sources, found.sides)
+            for source, side in zip(sources[copies == 0], found.sides[copies == 0], strict=True):
+                self._reject(source, side, "mixture" if side == "train" else "over_service_limit")
+            place = np.repeat(place, copies)
+        train = found.sides[place] == "train"
+        for source in sorted(set(sources)):
+            mine = place[train & (sources[place] == source)]
+            self._mix.setdefault(source, Counter()).update(
+                {"rows": len(mine), self.unit: int(found.lengths[mine].sum())}
+            )
+        return found.rows.take(pa.array(place)), found.sides[place], found.lengths[place]
+
+    def _reject(self, source: str, side: str, reason: str, rows: int = 1) -> None:
+        self.accounts[source].rows_out -= rows
+        self.accounts[source].rejected[reason] += rows
+        self.refused[side, reason] += rows
+
+    def _fit(self, made: list[Made]) -> list[Made]:
+        """Keep the files if there are rows enough; else none of them, and a note that says so."""
+        first = self._sides[0]
+        rows = sum(one.rows for one in made if one.split == first)
+        least = max(self._service.min_rows, 1)
+        if rows >= least:
+            return made
+        self.note = f"No file: {rows} rows of {first} qualify for {self._name}, which takes {least} or more."
+        for source, account in self.accounts.items():
+            self.accounts[source].rejected["too_few_rows"] += account.rows_out
+            account.rows_out = 0
+        for one in made:
+            one.path.unlink()
+        return []
+
+    def account(self) -> dict[str, Any]:
+        """What the ledger holds besides the files."""
+        figures: dict[str, Any] = {source: account.account() for source, account in self.accounts.items()}
+        made = {}
+        if self._plan and self._settings.mixture.wanted and self._module.KIND in MIXED:
+            made["mixture"] = mixture.report(self._settings.mixture, self._plan, self._mix, self.unit)
+        lengths = {side: found.quantiles() for side, found in self._lengths.items()}
+        return {"sources": figures, "unit": self.unit, "lengths": lengths, **made}
 
 
-def _leave_note(module: formats.Module, folder: Path, name: str) -> None:
-    """DVC wants every out to exist: a format that is not selected says so."""
-    note = f"Not built: add {name} to formats in params.yaml and run `dvc repro`.\n"
-    for out in module.OUTS:
-        path = folder / out if "." in out else folder / out / "NOT_BUILT.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(note if "." not in out else "", encoding="utf-8")
+def _ids(found: Candidates) -> list[str]:
+    return found.rows["id"].to_pylist()
 
 
-def _described(path: Path, folder: Path, name: str) -> dict[str, Any]:
-    return {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)}
+def _sources(found: Candidates) -> np.ndarray:
+    return np.array(found.rows["source"].to_pylist(), object)
+
+
+def _described(folder: Path, made: list[Made], run: Run) -> Iterator[dict[str, Any]]:
+    """What the manifest says of each file, in the order of the paths."""
+    known = {one.path: one for one in made}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        one = known.get(path, Made(path, None, 0, None))
+        refused = {reason: n for (side, reason), n in sorted(run.refused.items()) if side == one.split}
+        yield {
+            "path": path.relative_to(folder).as_posix(),
+            "split": one.split,
+            "rows": one.rows if path in known else None,
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+            "tokens": one.length if run.unit != tokens.CHARACTERS else None,
+            "characters": one.length if run.unit == tokens.CHARACTERS else None,
+            "refused": refused,
+        }
+
+
+def _leave_note(path: Path, note: str) -> None:
+    """DVC wants every out to exist: a file that is not there is empty, a folder without one says why."""
+    if "." in path.name:
+        if not path.exists():
+            path.write_text("{}\n" if path.suffix == ".json" else "", encoding="utf-8")
+    elif not any(file.is_file() for file in path.rglob("*")):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "NOTE.txt").write_text(note + "\n", encoding="utf-8")
 
 
 def _place(made: Path, final: Path) -> None:

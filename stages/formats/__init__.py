@@ -1,26 +1,33 @@
 """What each export format is: which rows it takes, how one of them becomes a line, and where it is written.
 
-A format is a module `stages/formats/<name>.py` with
+A format is a module `stages/formats/<name>.py` (a name with a leading underscore is none) with
 
-- `KIND`: which rows it takes: "chat", "single" (chat without turns), "pairs", "kto", "classification" or "all";
+- `KIND`: which rows it takes, a key of `stages.entering.OPENS`; "register" for one made of other formats' ledgers;
 - `OUTS`: its files or folder under data/exports;
-- `writer(folder, settings)`: an object with `add(rows, sides) -> reasons` (a reason code for each row it
-  refuses, else None) and `close()`, which writes only into `folder`.
+- `writer(folder, settings)`: an object with `add(rows, sides, lengths)` and `close()`, which writes only into
+  `folder` and says at the end which files it made;
+- `SIDES`, optional: the sides of the split that it takes (all three if it says nothing);
+- `refuse(rows, settings)`, optional: a reason code for each row it cannot take, else null.
 
-Most formats are JSON Lines with one file per side: `JsonLines` is their writer, and `convert` all they need.
+Rows come as whole columns and have passed `stages.entering`. Most formats are JSON Lines with one file per side:
+`JsonLines` is their writer, and `convert` all they need.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
+import numpy as np
+import orjson
 import pyarrow as pa
+import xxhash
 
 from stages.params import Export
-from stages.storage import JsonLinesSink
+
+SIDES = ("train", "validation", "test")
 
 
 class Row(NamedTuple):
@@ -29,18 +36,21 @@ class Row(NamedTuple):
     id: str
     input: str
     response: str
-    rejected_response: str | None
+    rejected_response: str  # null where the kind does not ask for one
     source: str
     type: str
-    tags: list[str]
+    license: str
     system: str | None
     turns: list[dict[str, str]] | None
-    license: str
-    enters: list[str]
 
 
-class Refused(Exception):
-    """A format cannot take this row; the reason code is the message."""
+class Made(NamedTuple):
+    """A file that a writer made."""
+
+    path: Path
+    split: str | None  # None: rows of several sides
+    rows: int
+    length: int | None  # of its rows' texts
 
 
 Message = dict[str, str]
@@ -49,8 +59,8 @@ Message = dict[str, str]
 class Writer(Protocol):
     """Where a format puts its rows."""
 
-    def add(self, rows: list[Row], sides: list[str]) -> list[str | None]: ...
-    def close(self) -> None: ...
+    def add(self, rows: pa.RecordBatch, sides: np.ndarray, lengths: np.ndarray) -> None: ...
+    def close(self) -> list[Made]: ...
 
 
 class Module(Protocol):
@@ -69,7 +79,7 @@ def load(name: str) -> Module:
 
 def names() -> list[str]:
     """All formats, by name: the modules of this folder."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
 def rows(batch: pa.RecordBatch) -> Iterator[Row]:
@@ -77,73 +87,128 @@ def rows(batch: pa.RecordBatch) -> Iterator[Row]:
     return map(Row._make, zip(*(batch[name].to_pylist() for name in Row._fields), strict=True))
 
 
-def entering(row: Row, kind: str) -> str | None:
-    """Why a row does not enter a kind of export, or None if it does."""
-    wanted = "chat" if kind == "single" else kind
-    if kind != "all" and wanted not in row.enters:
-        return f"not_{wanted}"
-    if kind == "single" and row.turns is not None:
-        return "multi_turn"
-    return None
+# --- conversations --------------------------------------------------------------------------------------------
 
 
 def system_message(row: Row, settings: Export) -> str | None:
-    """The system message: the constant, the row's own where it has one, or none."""
+    """The system message: the constant, the row's own where it has one, one of a pool, or none."""
     if settings.system == "none":
         return None
     if settings.system == "source" and row.system:
         return row.system
+    if settings.system == "pool":
+        return settings.system_pool[xxhash.xxh3_64_intdigest(f"system {row.id}".encode()) % len(settings.system_pool)]
     return settings.system_message
 
 
-def chat(row: Row, settings: Export) -> list[Message]:
-    """The conversation as [system] user assistant user assistant ...
-
-    Raises Refused for a blank message, or turns that do not alternate from user to assistant.
-    """
-    turns = row.turns or [{"role": "user", "content": row.input}, {"role": "assistant", "content": row.response}]
-    if turns[-1]["role"] == "user":
-        turns = turns[:-1]  # what came after the last answer has no answer
-    expected = ["user", "assistant"] * (len(turns) // 2)
-    if not turns or [turn["role"] for turn in turns] != expected:
-        raise Refused("roles")
-    if any(not turn["content"].strip() for turn in turns):
-        raise Refused("blank_message")
+def opening(row: Row, settings: Export) -> list[Message]:
+    """The system message, if there is one, as a list of messages."""
     system = system_message(row, settings)
-    return ([{"role": "system", "content": system}] if system else []) + turns
+    return [{"role": "system", "content": system}] if system else []
+
+
+def turns(row: Row) -> list[Message]:
+    """The conversation as user assistant user assistant ...; what came after the last answer has no answer."""
+    if row.turns is None:
+        return [user(row), assistant(row.response)]
+    return row.turns[: len(row.turns) // 2 * 2]
+
+
+def chat(row: Row, settings: Export) -> list[Message]:
+    """The conversation as [system] user assistant user assistant ..."""
+    return opening(row, settings) + turns(row)
+
+
+def user(row: Row) -> Message:
+    return {"role": "user", "content": row.input}
+
+
+def assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+class Shards:
+    """A file of lines; beyond `limit` bytes several, named -00000-of-0000N. How it is cut depends on the lines alone.
+
+    `spill` is the folder for several files, if not that of the single one. No rows: no file.
+    """
+
+    def __init__(self, path: Path, split: str | None, limit: int, spill: Path | None = None) -> None:
+        self._path, self._split, self._limit, self._spill = path, split, limit, spill or path.parent
+        self._made: list[Made] = []
+        self._file: Any = None
+
+    def write(self, lines: list[bytes], lengths: Iterable[int], each: int = 1) -> None:
+        """Append lines, each with the length of its texts; each stands for `each` rows of the file."""
+        for line, length in zip(lines, lengths, strict=True):
+            if self._file is None or self._bytes + len(line) > self._limit:
+                self._next()
+            self._file.write(line)
+            self._bytes += len(line)
+            self._rows += each
+            self._length += int(length)
+
+    def _next(self) -> None:
+        self._end()
+        self._part = self._path.with_name(f"{self._path.name}.{len(self._made)}.part")
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._part.open("wb", buffering=1 << 20)
+        self._bytes = self._rows = self._length = 0
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._made.append(Made(self._part, self._split, self._rows, self._length))
+        self._file = None
+
+    def close(self) -> list[Made]:
+        self._end()
+        if len(self._made) == 1:
+            return [self._made[0]._replace(path=self._made[0].path.rename(self._path))]
+        return named(self._made, self._spill / self._path.name)
+
+
+def named(made: list[Made], path: Path) -> list[Made]:
+    """Give the parts of a file names that tell how many there are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = [path.with_name(f"{path.stem}-{n:05}-of-{len(made):05}{path.suffix}") for n in range(len(made))]
+    return [one._replace(path=one.path.rename(final)) for one, final in zip(made, paths, strict=True)]
 
 
 class JsonLines:
-    """Writes JSON Lines: one file per side, and one for both where `both` names it."""
+    """Writes JSON Lines: one file per side, and one for several sides where `both` names it.
+
+    `convert` makes a line of a row; where `each` is more than 1, a list of so many lines.
+    `cut` lets a large file become several.
+    """
 
     def __init__(
-        self, folder: Path, settings: Export, convert: Callable[[Row, Export], Any],
-        files: Mapping[str, str] | None = None, both: str | None = None,
+        self, folder: Path, settings: Export, convert: Callable[[Row, Export], Any], *,
+        files: Mapping[str, str] | None = None, both: str | None = None, spill: Path | None = None, each: int = 1,
+        cut: bool = True,
     ) -> None:  # fmt: skip
-        files = files or {"train": "train.jsonl", "validation": "validation.jsonl"}
-        self._settings, self._convert = settings, convert
-        self._sides = {side: JsonLinesSink(folder / name) for side, name in files.items()}
-        self._both = JsonLinesSink(folder / both) if both else None
+        files = files or {side: f"{side}.jsonl" for side in SIDES}
+        limit = settings.shard_mb * 1_000_000 if cut else 1 << 63
+        self._settings, self._convert, self._each = settings, convert, each
+        self._sides = {side: Shards(folder / name, side, limit, spill) for side, name in files.items()}
+        self._both = Shards(folder / both, None, limit, spill) if both else None
 
-    def add(self, rows: list[Row], sides: list[str]) -> list[str | None]:
-        lines: dict[str, list[Any]] = {side: [] for side in self._sides}
-        every: list[Any] = []
-        reasons: list[str | None] = []
-        for row, side in zip(rows, sides, strict=True):
-            try:
-                line = self._convert(row, self._settings)
-            except Refused as refusal:
-                reasons.append(str(refusal))
-                continue
-            reasons.append(None)
-            lines[side].append(line)
-            every.append(line)
-        for side, sink in self._sides.items():
-            sink.write(lines[side])
+    def add(self, batch: pa.RecordBatch, sides: np.ndarray, lengths: np.ndarray) -> None:
+        made = (self._convert(row, self._settings) for row in rows(batch))
+        lines = [_line(one) for one in made] if self._each == 1 else [b"".join(map(_line, some)) for some in made]
+        for side, shards in self._sides.items():
+            here = np.flatnonzero(sides == side)
+            shards.write([lines[n] for n in here], lengths[here], self._each)
         if self._both:
-            self._both.write(every)
-        return reasons
+            self._both.write(lines, lengths, self._each)
 
-    def close(self) -> None:
-        for sink in [*self._sides.values(), *([self._both] if self._both else [])]:
-            sink.close()
+    def close(self) -> list[Made]:
+        made = self._both.close() if self._both else []
+        return made + [one for shards in self._sides.values() for one in shards.close()]
+
+
+def _line(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

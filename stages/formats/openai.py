@@ -1,4 +1,7 @@
-"""OpenAI fine-tuning (SFT): {"messages": [...]}, no other key. Read by Together, Mistral, TRL, Axolotl and more too."""
+"""OpenAI fine-tuning (SFT): {"messages": [...]}, no other key. Read by Together, Mistral, TRL, Axolotl and more too.
+
+Rows of the test side are in no file of this format; mlx/test.jsonl holds their lines.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ from stages.formats import JsonLines, Row, chat
 from stages.params import Export
 
 KIND = "chat"
-OUTS = ("mental_health_openai.jsonl", "mental_health_openai_train.jsonl", "mental_health_openai_validation.jsonl")
+SIDES = ("train", "validation")
+NAME = "mental_health_openai"
+FILES = {side: f"{NAME}_{side}.jsonl" for side in SIDES}
+# DVC wants an out's name before it is known whether one file is enough: several go into the folder.
+OUTS = (f"{NAME}.jsonl", *FILES.values(), f"{NAME}_shards")
 
 
 def convert(row: Row, settings: Export) -> dict[str, Any]:
@@ -17,4 +24,4 @@ def convert(row: Row, settings: Export) -> dict[str, Any]:
 
 
 def writer(folder: Path, settings: Export) -> JsonLines:
-    return JsonLines(folder, settings, convert, dict(zip(("train", "validation"), OUTS[1:], strict=True)), OUTS[0])
+    return JsonLines(folder, settings, convert, files=FILES, both=OUTS[0], spill=folder / OUTS[-1])
