@@ -9,18 +9,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
+
+from stages.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Project:
-    """A folder with a params.yaml that holds one block per source in `sources`, and the rest of the shipped one."""
+    """A folder with a params.yaml that holds one block per source in `sources`, and what else it must have."""
 
     def __init__(self, folder: Path, origin: str, sources: dict[str, dict[str, Any]], **env: str) -> None:
         self.folder, self._env = folder, env
-        tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+        shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
+        tree = {field.name: shipped[field.name] for field in msgspec.structs.fields(Params) if field.required}
         blocks = {
             key: {"dataset": "owner/name", "license": "MIT", "priority": 1, **block} for key, block in sources.items()
         }
@@ -68,6 +72,7 @@ class Project:
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1, said
         assert said.splitlines()[-1] == errors[0]
+        assert said.count("starting again from zero") == (", twice;" in errors[0])
         assert not (self.folder / "data/raw" / key).exists()
         assert not list((self.folder / "data/raw").glob(".*"))
         return errors[0]

@@ -286,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             said = start + 1 if fault.kind == "other_range" else start
             headers["Content-Range"], status = f"bytes {said}-{len(data) - 1}/{len(data)}", 206
-            body = data[start + 7 :] + data[:7] if fault.kind == "shifted" else body
+            body = data[start + 7 :] + data[:7] if fault.kind == "shifted" else data[said:]
         if fault.kind == "gzip":
             body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
         return self._stream(status, headers, body, start, fault)
@@ -336,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _spoilt(file: File, fault: Fault) -> bytes:
     data, at = file.data, fault.at
     spoilt = {
-        "flip": lambda: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :],
+        "flip": lambda: data[: at % len(data)] + bytes([data[at % len(data)] ^ 1]) + data[at % len(data) + 1 :],
         "garbage": lambda: bytes(byte ^ 0x55 for byte in data[:64]) + data[64:],
         "short": lambda: data[:at],
         "long": lambda: data + b"x" * 100,

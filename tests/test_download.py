@@ -203,7 +203,7 @@ def test_the_real_files_from_data_local(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/local").symlink_to(Path(REAL or ""))
     pins = {}
-    for key in shipped:
+    for key in (key for key in shipped if shipped[key].get("enabled", True)):
         made.succeeds(key)
         pins[key] = [entry["pin"] for entry in made.receipt(key)["files"]]
         for entry in made.receipt(key)["files"]:
