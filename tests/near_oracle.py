@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,6 +72,31 @@ def clusters(pairs: set[tuple[int, int]]) -> set[frozenset[int]]:
     return {frozenset(members) for members in label.values()}
 
 
+def alike(texts: list[str | None], bound: Fraction) -> Iterator[tuple[int, int, Fraction]]:
+    """All pairs of texts whose similarity reaches the bound, by an inverted index of shingles as strings.
+
+    Every text meets every other with which it shares a shingle: nothing is sampled, hashed or left out.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+    own = [
+        np.array(sorted({numbers.setdefault(s, len(numbers)) for s in shingles(value)}), np.int64) for value in texts
+    ]
+    owners = np.repeat(np.arange(len(own)), [len(ids) for ids in own])
+    ids = np.concatenate(own)
+    order = np.argsort(ids, kind="stable")
+    holders, ends = owners[order], np.searchsorted(ids[order], np.arange(len(numbers)), side="right")
+    sizes = np.array([len(ids) for ids in own])
+    for one, mine in enumerate(own):
+        met = np.concatenate(
+            [np.zeros(0, np.int64), *(holders[ends[i - 1] if i else 0 : ends[i]] for i in mine.tolist())]
+        )
+        shared = np.bincount(met[met > one], minlength=len(own))
+        union = sizes[one] + sizes - shared
+        for two in np.flatnonzero(shared * bound.denominator >= union * bound.numerator).tolist():
+            if shared[two]:
+                yield one, two, Fraction(int(shared[two]), int(union[two]))
+
+
 # --- texts -------------------------------------------------------------------------------------------------
 
 _SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
@@ -101,7 +127,9 @@ def swapped(draw: random.Random, words: list[str], share: float) -> list[str]:
 
 def styled(draw: random.Random, words: list[str]) -> str:
     """The same words with other case and punctuation."""
-    return " ".join(draw.choice((word, word.upper(), word.title())) + draw.choice(("", "", ",", "!", " -")) for word in words)
+    return " ".join(
+        draw.choice((word, word.upper(), word.title())) + draw.choice(("", "", ",", "!", " -")) for word in words
+    )
 
 
 def corpus(seed: int, families: int = 60) -> list[Row]:
@@ -175,3 +203,38 @@ def removals(found: Found, names: list[int] | None = None) -> set[tuple[int, ...
     name = names.__getitem__ if names else int
     near = zip(*(part.tolist() for part in found.near), strict=True)
     return {(name(row), name(kept), name(via), *rest) for row, kept, via, *rest in near}
+
+
+# --- planted edits -----------------------------------------------------------------------------------------
+
+EDITS = {
+    "style": lambda draw, words: styled(draw, words),
+    "1 %": lambda draw, words: " ".join(swapped(draw, words, 0.01)),
+    "2 %": lambda draw, words: " ".join(swapped(draw, words, 0.02)),
+    "5 %": lambda draw, words: " ".join(swapped(draw, words, 0.05)),
+    "10 %": lambda draw, words: " ".join(swapped(draw, words, 0.1)),
+    "cut": lambda draw, words: " ".join(words[: len(words) * 4 // 5]),
+    "opening": lambda draw, words: " ".join(words[:30] + sentence(draw, len(words))),
+}
+SHARES = {  # share found: removed at 0.7, together at 0.5
+    "style": ((1.0, 1.0), (1.0, 1.0)),
+    "1 %": ((1.0, 1.0), (1.0, 1.0)),
+    "2 %": ((1.0, 1.0), (1.0, 1.0)),
+    "5 %": ((0.95, 1.0), (1.0, 1.0)),
+    "10 %": ((0.0, 0.1), (0.8, 1.0)),
+    "cut": ((1.0, 1.0), (1.0, 1.0)),
+    "opening": ((0.0, 0.0), (0.0, 0.0)),
+}
+
+
+def planted(folder: Path, texts: list[list[str]], kind: str) -> tuple[float, float]:
+    """Share of edited copies that are removed, and that stand beside their original."""
+    draw = random.Random(kind)
+    rows: list[Row] = [(" ".join(words), "", None) for words in texts]
+    rows += [(EDITS[kind](draw, words), "", None) for words in texts]
+    found = search(folder, rows)
+    label = dict(zip(found.rows.tolist(), found.together.tolist(), strict=True))
+    size = len(texts)
+    gone = set(found.near.row.tolist())
+    side = sum(label.get(size + n, -1) == label.get(n, -2) for n in range(size))
+    return sum(size + n in gone for n in range(size)) / size, side / size

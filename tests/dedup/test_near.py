@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import subprocess
@@ -22,7 +21,19 @@ from stages.dedup.near import Rules, Writer, find, ranks
 from stages.dedup.spill import FIELDS, Spill, sketch
 from stages.dedup.verify import PAIR
 from tests.near_oracle import (
-    Oracle, Row, batch, clusters, corpus, groups, removals, search, sentence, styled, swapped,
+    EDITS,
+    SHARES,
+    Oracle,
+    Row,
+    batch,
+    clusters,
+    corpus,
+    groups,
+    planted,
+    removals,
+    search,
+    sentence,
+    swapped,
 )  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +117,9 @@ def test_one_word_in_a_short_field_matters_and_in_a_long_one_does_not(tmp_path: 
     assert near(tmp_path, (eight, ANSWER, None), (eight.replace("suicide", "leaving"), ANSWER, None)) == []
     assert near(tmp_path / "2", (QUESTION, ANSWER, None), (QUESTION.replace("evening", "night"), ANSWER, None)) == [1]
     rules = Rules(short=1)
-    assert near(tmp_path / "3", (eight, ANSWER, None), (eight.replace("suicide", "leaving"), ANSWER, None), rules=rules) == [1]
+    assert near(
+        tmp_path / "3", (eight, ANSWER, None), (eight.replace("suicide", "leaving"), ANSWER, None), rules=rules
+    ) == [1]
 
 
 def test_another_rejected_response_makes_another_row(tmp_path: Path) -> None:
@@ -172,7 +185,9 @@ def test_the_pair_that_joined_a_row_is_told_with_the_words_that_differ(tmp_path:
 def test_a_replaced_word_counts_once_and_repeats_count_each_time(tmp_path: Path) -> None:
     draw = random.Random(10)
     words = sentence(draw, 100)
-    found = search(tmp_path, [(" ".join(words + ["so"] * 4), ANSWER, None), (" ".join(words[:-1] + ["so"]), ANSWER, None)])
+    found = search(
+        tmp_path, [(" ".join(words + ["so"] * 4), ANSWER, None), (" ".join(words[:-1] + ["so"]), ANSWER, None)]
+    )
     assert found.near.differing.tolist() == [4]
 
 
@@ -239,7 +254,12 @@ def test_the_hash_seed_and_the_locale_have_no_say(tmp_path: Path) -> None:
     for seed, zone in (("0", "UTC"), ("77", "Asia/Kolkata")):
         env = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C"}
         done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / seed)], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, str(tmp_path / seed)],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         told.add(done.stdout)
     assert len(told) == 1
@@ -300,7 +320,11 @@ def test_a_question_asked_a_thousand_times_is_compared_once(tmp_path: Path) -> N
 def test_one_very_long_row_passes(tmp_path: Path) -> None:
     draw = random.Random(16)
     long = sentence(draw, 300_000)
-    rows: list[Row] = [("one", " ".join(long), None), ("two", "short", None), ("one", " ".join(swapped(draw, long, 0.01)), None)]
+    rows: list[Row] = [
+        ("one", " ".join(long), None),
+        ("two", "short", None),
+        ("one", " ".join(swapped(draw, long, 0.01)), None),
+    ]
     found = search(tmp_path, rows)
     assert found.near.row.tolist() == [2]
     assert found.near.differing.tolist() == [3000]
@@ -351,38 +375,6 @@ def test_what_is_spilled_is_read_back_by_position(tmp_path: Path) -> None:
 
 
 # --- planted edits -----------------------------------------------------------------------------------------
-
-EDITS = {
-    "style": lambda draw, words: styled(draw, words),
-    "1 %": lambda draw, words: " ".join(swapped(draw, words, 0.01)),
-    "2 %": lambda draw, words: " ".join(swapped(draw, words, 0.02)),
-    "5 %": lambda draw, words: " ".join(swapped(draw, words, 0.05)),
-    "10 %": lambda draw, words: " ".join(swapped(draw, words, 0.1)),
-    "cut": lambda draw, words: " ".join(words[: len(words) * 4 // 5]),
-    "opening": lambda draw, words: " ".join(words[:30] + sentence(draw, len(words))),
-}
-SHARES = {  # share found: removed at 0.7, together at 0.5
-    "style": ((1.0, 1.0), (1.0, 1.0)),
-    "1 %": ((1.0, 1.0), (1.0, 1.0)),
-    "2 %": ((1.0, 1.0), (1.0, 1.0)),
-    "5 %": ((0.95, 1.0), (1.0, 1.0)),
-    "10 %": ((0.0, 0.1), (0.8, 1.0)),
-    "cut": ((1.0, 1.0), (1.0, 1.0)),
-    "opening": ((0.0, 0.0), (0.0, 0.0)),
-}
-
-
-def planted(folder: Path, texts: list[list[str]], kind: str) -> tuple[float, float]:
-    """Share of edited copies that are removed, and that stand beside their original."""
-    draw = random.Random(kind)
-    rows: list[Row] = [(" ".join(words), "", None) for words in texts]
-    rows += [(EDITS[kind](draw, words), "", None) for words in texts]
-    found = search(folder, rows)
-    label = dict(zip(found.rows.tolist(), found.together.tolist(), strict=True))
-    size = len(texts)
-    gone = set(found.near.row.tolist())
-    side = sum(label.get(size + n, -1) == label.get(n, -2) for n in range(size))
-    return sum(size + n in gone for n in range(size)) / size, side / size
 
 
 @pytest.mark.parametrize("kind", EDITS)

@@ -16,7 +16,9 @@ from stages.dedup.shingles import BITS, Sequences, sequences, sets, shingles
 from tests.near_oracle import jaccard, sentence
 from tests.near_oracle import shingles as told
 
-WORD = st.sampled_from(["i", "feel", "fine", "Fine.", "don't", "naïve", "日本", "e\u0301", "🙂", "a" * 70, "12", "—", " "])
+WORD = st.sampled_from(
+    ["i", "feel", "fine", "Fine.", "don't", "naïve", "日本", "e\u0301", "🙂", "a" * 70, "12", "—", " "]
+)
 TEXT = st.lists(WORD, max_size=9).map(" ".join) | st.text(st.characters(exclude_characters="\0"), max_size=12)
 
 
@@ -68,7 +70,9 @@ def test_words_of_every_length_differ_in_any_letter() -> None:
 def test_no_shingle_reaches_into_the_next_text_or_the_next_set() -> None:
     values, counts = shingles(Sequences(np.arange(1, 11, dtype=np.uint32), np.array([1, 0, 2, 3, 4])))
     assert counts.tolist() == [1, 0, 1, 1, 2]
-    alone = [shingles(Sequences(np.array(w, np.uint32), np.array([len(w)])))[0].tolist() for w in ([1], [2, 3], [4, 5, 6])]
+    alone = [
+        shingles(Sequences(np.array(w, np.uint32), np.array([len(w)])))[0].tolist() for w in ([1], [2, 3], [4, 5, 6])
+    ]
     assert [[v] for v in values.tolist()[:3]] == alone
     assert len(set(values.tolist())) == 5
 
