@@ -130,19 +130,26 @@ def strata() -> Iterator[tuple[str, str, str, list[tuple[str, list[Label]]]]]:
             yield source, draw, stratum, [(text, hits) for _, text, hits in sorted(members)]
 
 
-def labels() -> dict[str, list[Label]]:
+class Known(NamedTuple):
+    stratum: str  # by which it was drawn
+    spans: list[Label]
+
+
+def labels() -> dict[str, Known]:
     """Labels of real texts by the text's hash."""
     rows = map(json.loads, (DATA / "real_labels.jsonl").read_text(encoding="utf-8").splitlines())
-    return {row["hash"]: [Label(*span) for span in row["spans"]] for row in rows}
+    return {row["hash"]: Known(row["stratum"], [Label(*span) for span in row["spans"]]) for row in rows}
 
 
 def labelled() -> Iterator[Drawn]:
-    """The labelled texts with their weights."""
+    """The labelled texts with their weights; one that an earlier version flagged stands for itself alone."""
     known = labels()
     for source, draw, stratum, members in strata():
-        chosen = [(text, hits) for text, hits in members if text_hash(text) in known]
-        for text, hits in chosen:
-            yield Drawn(source, draw, stratum, len(members) / len(chosen), text, hits)
+        chosen = [(text, hits, known[text_hash(text)].stratum) for text, hits in members if text_hash(text) in known]
+        once = sum(was == "flagged" != stratum for _, _, was in chosen)
+        for text, hits, was in chosen:
+            alone = was == "flagged" != stratum
+            yield Drawn(source, draw, stratum, 1.0 if alone else (len(members) - once) / (len(chosen) - once), text, hits)
 
 
 def write_draw(folder: str) -> None:
@@ -166,7 +173,7 @@ def write_scores() -> None:
         for source in TEXTS:
             here = [row for row in rows if (row.source, row.draw) == (source, draw)]
             counts = Counter(row.stratum for row in here)
-            scores = [score(known[text_hash(row.text)], row.found, row.weight) for row in here]
+            scores = [score(known[text_hash(row.text)].spans, row.found, row.weight) for row in here]
             everything += scores
             _print(f"{draw} {source}: {len(here)} texts {dict(sorted(counts.items()))}", total(scores))
         _print(f"{draw} all", total(everything))

@@ -324,12 +324,12 @@ def credentials(gate: Gate) -> Positions:
 
 
 def signatures(gate: Gate) -> Positions:
-    """Capitalised words within 40 bytes of a text's end that follow punctuation, a line's end or a closing phrase."""
+    """Capitalised words within 70 bytes of a text's end that follow punctuation, a line's end or a closing phrase."""
     words = gate.words
     at = np.flatnonzero(words.capital)
     start = words.start[at]
     ends = np.flatnonzero(gate.data == 0)
-    at = at[(ends[np.searchsorted(ends, start)] - start) <= 40]
+    at = at[(ends[np.searchsorted(ends, start)] - start) <= 70]
     start = words.start[at]
     marks = np.frombuffer(b"~-\n.!?,)", np.uint8)
     mark = np.isin(gate.data[np.maximum(start - 1, 0)], marks) | np.isin(gate.data[np.maximum(start - 2, 0)], marks)

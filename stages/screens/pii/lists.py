@@ -56,6 +56,7 @@ def public_sites() -> frozenset[str]:
     return frozenset(name for line in _yaml("sites.yaml")["public"] for name in str(line).split())
 
 
+@cache
 def any_of(*names: str) -> str:
     """A regular expression that matches any word of the lists, the longest first."""
     ordered = sorted({word for name in names for word in words(name)}, key=lambda word: (-len(word), word))

@@ -24,13 +24,13 @@ _FULL = re.compile(rf"{_WORD}(?: (?:[A-Z]\.? )?{_SURNAME}){{0,2}}")
 def _kin() -> re.Pattern[str]:
     """Kin or role right before: "my sister, Anna", "her boyfriend named Tom"."""
     return re.compile(
-        rf"\b(?:my|our|his|her|their|your|a|the|this|an|old|best|little|big|older|younger|ex)\b[ -](?:[\w-]+ ){{0,2}}?{lists.any_of('kin')}(?:,| is| was|'s name is| named| called| -|:)? \(?$",
+        rf"\b(?:my|our|his|her|their|your|a|the|this|an|old|best|little|big|older|younger|ex)\b[ -](?:[\w'-]+ ){{0,2}}?{lists.any_of('kin')}(?P<link>,| is| was|'s name is| named| called| -|:)? \(?$",
         re.I,
     )
 
 
 _INTRO = re.compile(
-    r"(?:\bname(?:'s| is| was|: ?| =)|\bnamed|\bcall(?:ed|s)? (?:me|him|her|myself)|\bgoes by|\bgo by|\bcalled|\bcall me|\bi'?m known as) $"
+    r"(?:\bname(?:'s| is| was|: ?| =)|\bnamed|\bcall(?:ed|s)? (?:me|him|her|myself)|\bgoes by|\bgo by|\bcalled|\bcall me|\bi'?m known as|\b(?:contact|reach|email|find) me,) $"
     r"|(?:^|[.!?\n] ?|\b(?:hi|hello|hey),? )(?:i'm|i am|this is|it's|im) $",
     re.I,
 )
@@ -42,7 +42,7 @@ _SOCIAL_BEFORE = re.compile(
 )
 _VERB_AFTER = re.compile(
     r"(?:'s (?:mom|dad|mother|father|house|place|family|parents|phone|wife|husband|sister|brother|death|funeral|room|car|friends?|birthday|behaviou?r|feelings|school|teacher|number|car|job)\b"
-    r"| (?:and (?:i|me|my)\b|and|told|said|says|asked|is|was|has|had|who|does|doesn't|did|didn't|wants?|wanted|left|came|comes|called|texted|texts|hit|hits|broke|moved|died|passed|lied|cheated|got|gets|started|kept|keeps|knows|knew|thinks|thought|never|always|just|won't|can't|would|will|loves|loved|hates|hurt|yelled|yells|cried|helped|and him|and her|gave|took|made|makes|went|needs|needed|feels|felt|at work|at school|from (?:work|school|church|hr|accounting|the|my)|again|back|yesterday|today|last|in|on|about)\b"
+    r"| (?:and (?:i|me|my)\b|and|told|said|says|asked|is|was|has|had|who|does|doesn't|did|didn't|wants?|wanted|left|came|comes|called|texted|texts|hit|hits|broke|moved|died|passed|lied|cheated|got|gets|started|kept|keeps|knows|knew|thinks|thought|never|always|just|won't|can't|would|will|loves|loved|hates|hurt|yelled|yells|cried|helped|alluded|mentioned|suggested|stated|indicated|noted|pointed|raised|wrote|commented|advised|and him|and her|gave|took|made|makes|went|needs|needed|feels|felt|at work|at school|from (?:work|school|church|hr|accounting|the|my)|again|back|yesterday|today|last|in|on|about)\b"
     r"|,| ?[.!?)](?:\s|$)|$)",
     re.I,
 )
@@ -64,8 +64,9 @@ def _is_word(word: str) -> bool:
 
 def _name_at(view: str, at: int) -> re.Match[str] | None:
     """Given name with the surnames that follow in the same breath, cut before a word that is no name."""
-    match = _FULL.match(view, at, at + 60)
-    if match is None or not _is_word(match.group().split()[0]):
+    page = view.find("www.", at, at + 60)
+    match = _FULL.match(view, at, at + 60 if page < 0 else page)
+    if match is None or not _is_word(match.group().split()[0]) or match.group().split()[-1] in _pet_names(view):
         return None
     words = match.group().split(" ")
     for size in range(1, len(words)):
@@ -97,7 +98,7 @@ def given_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     end = match.end() - (2 if match.group().endswith("'s") else 0)
     if view[end : end + 1] in ("@", "_") or re.match(r"\.\w", view[end : end + 2]) and view[end + 1].islower():
         return
-    if _pet().search(ahead):
+    if _pet().search(ahead) or _pet().search(view, end, end + 28):
         return
     several = " " in match.group()
     cue = _private_cue(ahead, view, at)
@@ -112,7 +113,7 @@ def given_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     elif not _famous(view, at, end):
         social = _SOCIAL_BEFORE.search(ahead) is not None
         acts = _VERB_AFTER.match(view, end) is not None
-        if not several and (acts or social) and not _of_fiction(view):
+        if not several and (acts or social) and not _of_fiction(view) and not _also_in_full(view, match.group()):
             yield _hint(at, end, "given-name", 65)
         elif several and acts and _DEALS_WITH.search(ahead):
             yield _hint(at, end, "full-name", 55)
@@ -127,7 +128,12 @@ _DEALS_WITH = re.compile(
 @lru_cache(maxsize=4)
 def _of_fiction(view: str) -> bool:
     """Whether the text speaks of books, films or music: a lone given name in it is as likely a character's."""
-    return re.search(rf"(?<!\w){lists.any_of('fiction')}(?!\w)", view, re.I) is not None
+    return _fiction().search(view) is not None
+
+
+@cache
+def _fiction() -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){lists.any_of('fiction')}s?(?!\w)", re.I)
 
 
 @cache
@@ -171,7 +177,7 @@ def cued_names(view: str, at: int, params: Pii) -> Iterator[Span]:
             yield _hint(at, match.end(), "title", 80)
     elif _introduced(view, ahead) and not _famous(view, at, match.end()):
         yield _hint(at, match.end(), "introduction", 80)
-    elif _kin().search(ahead) and (_OWN_KIN.search(ahead) or not _of_fiction(view)) and not _famous(view, at, match.end()):
+    elif _is_kins(view, match, ahead, known) and not _famous(view, at, match.end()):
         yield _hint(at, match.end(), "kin", 80 if known else 60)
 
 
@@ -197,9 +203,10 @@ def _introduced(view: str, ahead: str) -> bool:
 def _private_title(view: str, at: int, match: re.Match[str]) -> bool:
     """Whether "Dr. X" is someone's own doctor or the one who signs, and no celebrity or character."""
     ahead = before(view, at, 60)
-    closes = len(view) - match.end() <= 40 or view[match.end() : match.end() + 1] == "\n"
-    own = re.search(r"\b(?:my|our)\b", ahead[-45:], re.I) is not None
-    if own or closes:
+    rest = view[match.end() :]
+    closes = len(rest) <= 40 or rest[0] == "\n" or re.match(r", [\w ]{0,20}(?:psychologist|therapist|counsel)", rest[:40], re.I) is not None
+    own = re.search(r"\b(?:my|our)\b[^.!?\n]*(?:dr|mrs?|ms|prof)?\.? $", ahead[-45:], re.I) is not None
+    if own or (closes and not _of_fiction(view)):
         return not _pet().search(ahead)
     if _famous(view, at, match.end()) or _of_fiction(view) or _pet().search(view[max(0, at - 200) : at + 60]):
         return False
@@ -209,6 +216,23 @@ def _private_title(view: str, at: int, match: re.Match[str]) -> bool:
 
 
 _TITLED = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Doctor|Professor)\b\.? ")
+def _is_kins(view: str, match: re.Match[str], ahead: str, known: bool) -> bool:
+    """Whether the word after kin is a name: known, or closed off as a name is."""
+    kin = _kin().search(ahead)
+    if kin is None or (_of_fiction(view) and not _OWN_KIN.search(ahead)) or re.search(r"\b(?:celeb|celebrity|man) crush", ahead, re.I):
+        return False
+    if known:
+        return kin["link"] != ":"
+    own = re.match(r"(?:my|our|his|her|their)\b", kin.group(), re.I) is not None
+    return own and kin["link"] != ":" and re.match(r"[,.)!?]|'s| (?:and|is|was|has|who|told|said|says|says|wants|left|died)\b|$", view[match.end() : match.end() + 8]) is not None
+
+
+def _also_in_full(view: str, given: str) -> bool:
+    """Whether the text has the given name with a surname too: then it is likely someone known by both."""
+    after = re.search(rf"\b{re.escape(given.removesuffix(chr(39) + 's'))} ([A-Z][a-z]+)", view)
+    return after is not None and _is_word(after.group(1)) and after.group(1).lower() not in lists.words("common_word")
+
+
 _CALLS = re.compile(r"(?:(?:^|[.!?\n] ?)(?:hi|hello|hey|dear|hiya)|\bcall me|\bcalls me),? $", re.I)
 
 
@@ -272,7 +296,7 @@ def signed_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     first = match.group().split(" ")[0].lower()
     known = first in lists.given_names() or first in lists.given_names(ambiguous=True)
     mark = before(view, at, 2).strip(" ")[-1:] in ("~", "-")
-    if (len(rest) <= 2 or re.match(rf"^[,( ~.-]+(?:{_credential_list()}|www)", rest, re.I)) and (known or mark):
+    if (len(rest) <= 2 or re.match(rf"^[,( ~.-]+(?:{_credential_list()}|www)", rest, re.I)) and (known or (mark and _WISHES.search(before(view, at, 25)) is not None)):
         yield _hint(at, match.end(), "signature", 80)
 
 
@@ -293,4 +317,40 @@ def _closes_alone(view: str, at: int, match: re.Match[str]) -> bool:
         return False
     given = words[0] in lists.given_names() or words[0] in lists.given_names(ambiguous=True)
     tilde = view[match.end() : match.end() + 2].strip()[:1] == "~"
-    return given or tilde or (len(words) > 1 and _WISHES.search(ahead) is not None)
+    wished = _WISHES.search(ahead[-14:] if len(words) == 1 else ahead) is not None
+    return given or (tilde and wished) or (len(words) > 1 and wished) or (wished and ahead.rstrip()[-1:] == ",")
+
+
+# --- the same name again -----------------------------------------------------------------------------
+
+_SURE = 75  # percent
+
+
+def repeats(view: str, found: list[Span]) -> Iterator[Span]:
+    """Further mentions of the names found with a firm cue: "my friend Sarah ... Sarah said"."""
+    sure = {word for span in found if span.type == "name" and span.confidence >= _SURE for word in view[span.start : span.end].split()}
+    known = sorted(word for word in sure if len(word) >= 3 and word[0].isupper() and word.isalpha() and _is_word(word))
+    if not known or len(view) > 50_000:
+        return
+    again = re.compile(rf"(?<![\w@./'-])(?:{'|'.join(known)})(?![\w@]|\.\w)")
+    for match in again.finditer(view):
+        alone = not re.match(r" [A-Z][a-z]", view[match.end() : match.end() + 3]) and not re.search(r"[A-Z][a-z]+ $", before(view, match.start(), 12))
+        doubtful = match.group().lower() in lists.given_names(ambiguous=True) and not re.search(r"[a-z,] $", before(view, match.start(), 2))
+        if alone and not doubtful:
+            yield _hint(match.start(), match.end(), "repeated", 60)
+        elif _TITLE.search(before(view, match.start(), 12)):
+            yield _hint(match.start(), match.end(), "repeated", 60)
+
+
+@cache
+def _pet_named() -> re.Pattern[str]:
+    return re.compile(rf"\b{lists.any_of('pet')}s?\b[^\n]{{0,80}}?\b(?:named|called|name(?:'s| is| was)) (?:mrs?|ms|miss|dr)?\.? ?", re.I)
+
+
+@lru_cache(maxsize=4)
+def _pet_names(view: str) -> frozenset[str]:
+    """Names that the text gives to animals and things."""
+    if _pet().search(view) is None:
+        return frozenset()
+    ends = (match.end() for match in _pet_named().finditer(view))
+    return frozenset(word.group() for word in (re.compile(r"[A-Z][a-z]+").match(view, end) for end in ends) if word)

@@ -103,8 +103,7 @@ def _url_start(view: str, at: int) -> int | None:
         scheme = _SCHEME.search(view, max(0, at - 5), at)
         return scheme.start() if scheme else None
     if view[at] in "wW":
-        inside = at > 0 and view[at - 1] in "/."
-        return None if inside else at
+        return None if at > 0 and view[at - 1] == "/" else at
     host = _BARE_HOST.search(view, max(0, at - 100), at)
     if host is None or (host.start() > 0 and view[host.start() - 1] in "@/.-_"):
         return None

@@ -109,7 +109,7 @@ def url_tier(url: str, view: str, start: int, end: int, extra: frozenset[str]) -
 
 def _is_practice(name: str, view: str, start: int, end: int) -> bool:
     """A page of one's own: its name holds a credential or a person's name, or the text says "my website"."""
-    if _credential().search(name) or _own_cue().search(before(view, start, 45)):
+    if _credential().search(name) or _own_cue().search(before(view, start, 80)):
         return True
     works = _practice().search(name) is not None
     if _holds_given(name) if works else _starts_with_given(name) and len(name) >= 9:
@@ -129,7 +129,7 @@ def _alone(view: str, start: int, end: int) -> bool:
     ahead = before(view, start, 60)
     if re.search(r"\b(?:example|resource|list|directory|info|information|site|article|link)s?\b", ahead, re.I):
         return re.search(r"\bmore (?:info|information)\b", ahead, re.I) is not None
-    return view[end:].strip(" .)\n") == "" or re.search(r"\b(?:at|on|through|via|visit|visite|with)[ :]*$", ahead, re.I) is not None
+    return view[end:].strip(" .)\n") == "" or re.search(r"\b(?:at|through|via|visit|visite)[ :]*$", ahead, re.I) is not None
 
 
 def _holds_given(name: str) -> bool:

@@ -117,6 +117,7 @@ def _detect(text: str, work: list[tuple[Detector, int]], params: Pii) -> list[Sp
     found: list[Span] = []
     for detector, at in work:
         found.extend(detector(plain, at if point is None else int(point[at]), params))
+    found.extend(names.repeats(plain, found))
     return found
 
 
