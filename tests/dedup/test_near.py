@@ -83,8 +83,8 @@ def test_no_two_parts_hold_a_pair_that_reaches_the_bound_of_removal(tmp_path_fac
 
 QUESTION = "My partner and I argue every evening about money and I no longer know how to bring it up without a fight"
 ANSWER = (
-    "It sounds exhausting to have the same argument every day. Try to choose a calm moment, say what you feel rather than "
-    "what the other does, and agree on one small thing to change before you talk again"
+    "It sounds exhausting to have the same argument every day. Try to choose a calm moment, say what you feel rather "
+    "than what the other does, and agree on one small thing to change before you talk again"
 )
 
 
@@ -105,7 +105,7 @@ def test_another_answer_to_the_same_question_is_no_duplicate(tmp_path: Path) -> 
 
 
 def test_a_long_question_does_not_make_two_short_answers_the_same(tmp_path: Path) -> None:
-    long = " ".join([QUESTION] + sentence(random.Random(2), 200))
+    long = " ".join([QUESTION, *sentence(random.Random(2), 200)])
     assert near(tmp_path, (long, "Yes, I would do that.", None), (long, "No, I would not do that.", None)) == []
     assert near(tmp_path / "2", (long, "🙂", None), (long, "🙁", None)) == []
     assert near(tmp_path / "3", (long, "👍", None), (long, "", None)) == []
@@ -186,7 +186,7 @@ def test_a_replaced_word_counts_once_and_repeats_count_each_time(tmp_path: Path)
     draw = random.Random(10)
     words = sentence(draw, 100)
     found = search(
-        tmp_path, [(" ".join(words + ["so"] * 4), ANSWER, None), (" ".join(words[:-1] + ["so"]), ANSWER, None)]
+        tmp_path, [(" ".join(words + ["so"] * 4), ANSWER, None), (" ".join([*words[:-1], "so"]), ANSWER, None)]
     )
     assert found.near.differing.tolist() == [4]
 
