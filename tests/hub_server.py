@@ -142,10 +142,6 @@ class Hub:
                     return fault
         return Fault("none")
 
-    def note(self, seen: Seen) -> None:
-        with self._lock:
-            self.seen.append(seen)
-
     def asked(self, part: str) -> list[Seen]:
         """The requests whose path holds `part`."""
         return [seen for seen in self.seen if part in seen.path]
@@ -164,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     name: str
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Keep quiet."""
 
     def do_HEAD(self) -> None:
@@ -174,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        self.hub.note(Seen(self.command, self.name, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        self.hub.seen.append(Seen(self.command, self.name, self.path, {k.lower(): v for k, v in self.headers.items()}))
         parts = urlsplit(self.path)
         for pattern, name in _ROUTES:
             if match := pattern.fullmatch(unquote(parts.path)):
