@@ -57,6 +57,7 @@ _MENDS = {
     errno.EACCES: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
     errno.EPERM: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
     errno.EMFILE: "too many files are open: raise `ulimit -n` to 256 or more and run `dvc repro` again",
+    errno.ENOENT: "the file is missing: `dvc repro` makes what comes before this stage",
     errno.ENOMEM: "memory ran out: close other programs or lower engine.workers and run `dvc repro` again",
 }
 
@@ -68,7 +69,7 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return _MENDS[errno.ENOMEM]
     if isinstance(error, OSError) and error.errno in _MENDS:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{error.filename or error}: "
         return where + _MENDS[error.errno]
     return None
 

@@ -27,6 +27,7 @@ from stages.params import Action, Params
 ACTIONS = ("keep", "tag", "hold", "redact", "drop")  # each one outweighs those before it
 HELD_BACK = ("chat", "pairs", "kto")  # kinds of export that a held row does not enter
 OWN_RISK = ("suicidal_passive", "suicidal_active", "attempt_recent", "self_harm")  # categories that ask for a referral
+NO_REPLY = pa.array(["behavioral-experiment", "classification"])  # types whose response is a choice or a label
 REFERRED = ("crisis_line", "emergency")
 
 
@@ -136,7 +137,7 @@ def _crisis(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
         hits = pc.is_in(categories.flatten(), pa.array(OWN_RISK))
         own[pc.list_parent_indices(categories).filter(hits).to_numpy()] = True
         kind = pc.struct_field(attributes["referral"], "kind")
-        answered = pc.not_equal(batch["type"], "classification")  # a label is no answer
+        answered = pc.invert(pc.is_in(batch["type"], NO_REPLY))
         referred = pc.fill_null(pc.is_in(kind, pa.array(REFERRED)), False)
         yield _named(pc.and_(pc.and_(flag, pa.array(own)), pc.and_not(answered, referred)), "crisis-unreferred")
 
@@ -148,9 +149,10 @@ def _quality(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
 
 
 def _language(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
-    for field in ("input", "response"):
+    spoken = pc.invert(pc.is_in(batch["type"], NO_REPLY))
+    for field, counts in (("input", True), ("response", spoken)):
         code = pc.struct_field(attributes["language"], field)
-        there = pc.is_valid(code)
+        there = pc.and_(pc.is_valid(code), counts)
         yield np.flatnonzero(there.to_numpy(zero_copy_only=False)), _prefixed("language", code.filter(there))
 
 
@@ -186,7 +188,7 @@ def tagged(tags: pa.Array, added: Mapping[int, list[str]]) -> pa.Array:
 
 
 def redacted(batch: pa.RecordBatch, attributes: pa.RecordBatch, rules: Rules, verdict: Verdict) -> pa.RecordBatch:
-    """The batch with personal spans replaced by typed placeholders where the rules say so; each edit stands on its row."""
+    """The batch with personal spans replaced by typed placeholders where the rules say so, and the edit noted."""
     if not verdict.redact.any():
         return batch
     from stages.screens.pii import redact_batch

@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
         pa.field("group", pa.string(), nullable=False),  # the smallest name among the groups that were joined
     ]
 )
+LARGE = 0.2  # share of a source's rows in one group, from which on a note is due
 KEY = np.dtype([("hi", "u8"), ("lo", "u8"), ("group_hi", "u8"), ("group_lo", "u8"), ("source", "u2"), ("side", "u1")])
 
 
@@ -59,6 +60,7 @@ def main() -> None:
                 _weigh(part, order, accounts)
     for account in accounts.values():
         account.details |= _shares(account)
+        _warn(account)
         account.details["contamination"] = [line for line in guard.matrix.table() if line["source"] == account.source]
     ledger.write_folder("split", accounts)
 
@@ -200,6 +202,15 @@ def _shares(account: Ledger) -> dict[str, Any]:
         return {}
     share = account.details["validation"] / account.rows_in
     return {"validation_share": round(share, 4), "share_bound": round(bound(squares, account.rows_in), 4)}
+
+
+def _warn(account: Ledger) -> None:
+    largest = account.details.get("largest_group", 0)
+    if largest > LARGE * account.rows_in and account.rows_in >= 100:
+        print(
+            f"note: one group holds {largest} of {account.rows_in} rows of {account.source}: its share of validation "
+            "may lie far from the wanted one"
+        )
 
 
 def bound(squares: int, rows: int, risk: float = 1e-6) -> float:

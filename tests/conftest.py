@@ -82,6 +82,8 @@ def project(tmp_path: Path) -> Project:
         if (ROOT / name).exists():
             (root / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+    shutil.copytree(ROOT / "data/benchmarks", root / "data/benchmarks")
+    shutil.copy(ROOT / "data/deny.txt", root / "data/deny.txt")
     return Project(root)
 
 

@@ -8,15 +8,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from stages import params, record
 from tests.conftest import Project
 from tests.test_normalize import lines, pair
-
-SOURCES = (
-    "amod_counseling", "mentalchat16k", "trace", "human_like_dpo", "reddit_ess", "psych_101", "depression_reddit",
-)  # fmt: skip
-MERGED = "data/merged/merged_mental_health_dataset"
 
 
 def prompt(text: str, chosen: str = "Good.", rejected: str = "Bad.") -> dict[str, str]:
@@ -27,17 +24,27 @@ def transcript(text: str, participant: str = "1") -> dict[str, str]:
     return {"text": text, "experiment": "e", "participant": participant}
 
 
+MERGED = "data/merged/merged_mental_health_dataset"
+FILES = {
+    "amod_counseling": "combined_dataset.json",
+    "human_like_dpo": "data.json",
+    "psych_101": "prompts_training.jsonl",
+}
+
+
 def build(project: Project, **rows: list[Any]) -> list[dict[str, Any]]:
-    """Normalize the given rows, and none of the other sources; merge; return the merged rows."""
-    files = {
-        "amod_counseling": "combined_dataset.json",
-        "human_like_dpo": "data.json",
-        "psych_101": "prompts_training.jsonl",
-    }
-    for source in SOURCES:
-        given = rows.get(source)
-        project.raw(source, {files[source]: lines(*given)} if given else {})
-        project.run("normalize", source)
+    """Normalize the given rows, leave all other sources empty, merge without screens; return the merged rows."""
+    settings = params.load(path=project.root / "params.yaml")
+    for folder in ("normalized", "screened"):
+        (project.root / "data" / folder).mkdir(parents=True, exist_ok=True)
+    for source in settings.sources:
+        if source in rows:
+            project.raw(source, {FILES[source]: lines(*rows[source])})
+            project.run("normalize", source)
+        else:
+            pq.write_table(record.SCHEMA.empty_table(), project.root / f"data/normalized/{source}.parquet")
+        ids = pq.read_table(project.root / f"data/normalized/{source}.parquet", columns=["id"])
+        pq.write_table(ids, project.root / f"data/screened/{source}.parquet")
     project.run("merge")
     return project.table(f"{MERGED}.parquet")
 
@@ -178,5 +185,5 @@ def test_a_leak_fails_the_build(tmp_path: Path) -> None:
 
     part = stage.np.zeros(2, stage.KEY)
     part["side"] = [0, 1]
-    with pytest.raises(LawError, match="2 rows|1 rows"):
+    with pytest.raises(LawError, match=r"[12] rows"):
         stage._check(part, "group")
