@@ -43,7 +43,7 @@ def main() -> None:
     report = {}
     for key in params.ordered(settings):
         labels = settings.sources[key].labels
-        if labels:
+        if labels and "classification" in settings.sources[key].enters:
             report[key] = audit(_rows(key), sorted(set(labels.values())))
     write_json(REPORTS / "audit.json", report)
 

@@ -32,6 +32,8 @@ def test_merge_and_report_name_the_files_of_every_source(source: str) -> None:
         "merge": [f"data/normalized/{source}.parquet", f"data/screened/{source}.parquet"],
         "report": [f"data/ledger/normalize/{source}.json", f"data/ledger/screen/{source}.json"],
     }
+    if "classification" in SOURCES[source]["enters"]:
+        wanted["audit"] = [f"data/normalized/{source}.parquet"]
     for name, paths in wanted.items():
         missing = [path for path in paths if path not in stage(name)["deps"]]
         assert not missing, f"dvc.yaml: add to the deps of {name}: {', '.join(missing)}"
