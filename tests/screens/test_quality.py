@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -126,3 +128,22 @@ def test_long_texts_are_counted_whole() -> None:
 def test_empty_batch() -> None:
     found = quality.screen(batch(), Quality())
     assert len(found) == 0 and found.type == quality.TYPE
+
+
+def test_real_answers(real: Path) -> None:
+    """Seen by eye: two base64 images, a third of the answers glued, three texts with lost characters."""
+    lines = (real / "amod_counseling/combined_dataset.json").read_bytes().splitlines()
+    counseling = [orjson.loads(line) for line in lines]
+    rows = quality.screen(
+        batch(*({"input": row["Context"], "response": row["Response"]} for row in counseling)), Quality()
+    ).to_pylist()
+    assert [place for place, row in enumerate(rows) if "base64" in row["tags"]] == [2487, 2624]
+    assert 0.3 < sum("glued_sentences" in row["tags"] for row in rows) / len(rows) < 0.45
+    pairs = orjson.loads((real / "human_like_dpo/data.json").read_bytes())
+    rows = quality.screen(
+        batch(*({"input": p["prompt"], "response": p["chosen"], "rejected_response": p["rejected"]} for p in pairs)),
+        Quality(),
+    ).to_pylist()
+    assert sum("mojibake" in row["tags"] for row in rows) == 3
+    machine = [sum("ai_disclaimer" in row[name] for row in rows) / len(rows) for name in ("tags", "rejected_tags")]
+    assert machine[0] < 0.1 and machine[1] > 0.85
