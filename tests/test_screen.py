@@ -243,6 +243,26 @@ def test_absent_checkpoint_is_a_sentence(project: Project) -> None:
     assert "screens.toxicity_detoxify.checkpoint" in done.stderr
 
 
+def test_toxicity_is_percent_by_text(project: Project) -> None:
+    (project.root / "detoxify.py").write_text(
+        "class Detoxify:\n"
+        "    def __init__(self, checkpoint, huggingface_config_path): pass\n"
+        "    def predict(self, text): return {'toxicity': 0.914 if 'idiot' in text else 0.03}\n"
+    )
+    (project.root / "model.ckpt").touch()
+    table = pa.Table.from_batches([batch({"input": "you idiot", "response": "I hear you."}, {"input": "hello"})])
+    path = project.root / "data/normalized/trace.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(table, path)
+    model = {"enabled": True, "checkpoint": "model.ckpt", "config": "."}
+    project.params(lambda tree: tree.setdefault("screens", {}).update(toxicity_detoxify=model))
+    project.run("screen", "trace")
+    assert screened(project)["toxicity_detoxify"].to_pylist() == [
+        {"input": 91, "response": 3, "rejected_response": None},
+        {"input": 3, "response": None, "rejected_response": None},
+    ]
+
+
 def test_optional_screens_are_off_by_default() -> None:
     assert not set(OPTIONAL) & set(screens.enabled(params.Screens()))
     assert all((Path(screens.FOLDER) / f"{name}.py").exists() for name in OPTIONAL)

@@ -29,6 +29,7 @@ from stages.errors import ParamsError
 from stages.params import Screen, Screens
 
 FOLDER = Path(__file__).parent
+TRANSCRIPT = "behavioral-experiment"  # type of records that are no conversation: long, and of repeated templates
 
 
 class Module(Protocol):

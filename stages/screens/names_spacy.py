@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from stages import screens
 from stages.errors import ParamsError
 from stages.params import NamesSpacy
+from stages.screens import TRANSCRIPT
 
 VERSION = 1
 FIELDS = ("input", "response", "rejected_response")
-TRANSCRIPT = "behavioral-experiment"
 PERSONS = ("PERSON", "PER")  # as English and other spaCy models call them
 
 NAME = pa.struct(

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 import yaml
 
 from stages.params import Quality
+from stages.screens import TRANSCRIPT
 from stages.screens._words import Hashes, Ints, Words, words
 
 VERSION = 1
 RULES = Path(__file__).parent / "data/quality.yaml"
 FIELDS = ("input", "response", "rejected_response")
 LABELLED = "classification"  # the response is a label, no text
-TRANSCRIPT = "behavioral-experiment"  # the response is a choice; its templates repeat
 
 TYPE = pa.struct(
     [

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import yaml
 
 from stages.params import Topics
+from stages.screens import TRANSCRIPT
 from stages.screens._words import Ints, Words, words
 
 VERSION = 1
@@ -25,7 +26,6 @@ TYPE = pa.struct(
         pa.field("topics", pa.list_(pa.struct([pa.field("topic", pa.string()), pa.field("score", pa.int32())])))
     ]
 )
-TRANSCRIPT = "behavioral-experiment"
 
 _WEIGHTS = {"strong": 2, "weak": 1}
 _SHORTEST = 3  # letters before a `*`

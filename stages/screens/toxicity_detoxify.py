@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from stages import screens
 from stages.errors import ParamsError
 from stages.params import ToxicityDetoxify
+from stages.screens import TRANSCRIPT
 
 VERSION = 1
 FIELDS = ("input", "response", "rejected_response")
-TRANSCRIPT = "behavioral-experiment"
 TYPE = pa.struct([pa.field(name, pa.int8()) for name in FIELDS])  # percent; null for no text and for experiments
 
 
