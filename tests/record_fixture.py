@@ -1,4 +1,4 @@
-"""Make the stored answers in data/sample anew: `python -m tests.record_fixture`, after a prompt or the grammar changed."""
+"""Make the stored answers in data/sample anew: `python -m tests.record_fixture`, after a prompt changed."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def questions(texts: Texts, length: Length, filters: Filters) -> list[str | None
         leftover=leftovers(texts, filters),
         refusal=_phrases(texts, filters.refusal),
         length=[not length.question[0] <= count <= length.question[1] for count in _word_counts(texts)],
-        loop=[loops(words) for words in texts.words],
         language=[foreign(words) for words in texts.words],
+        loop=[loops(words) for words in texts.words],
     )
 
 
@@ -42,8 +42,8 @@ def answers(texts: Texts, asked: Texts, crisis: Sequence[bool], length: Length, 
         no_referral=[wanted and not there for wanted, there in zip(crisis, referred, strict=True)],
         copies_question=[longest_run(q, a, COPIED) > 0 for q, a in zip(asked.words, texts.words, strict=True)],
         length=[not length.answer[0] <= count <= length.answer[1] for count in _word_counts(texts)],
-        loop=[loops(words) for words in texts.words],
         language=[foreign(words) for words in texts.words],
+        loop=[loops(words) for words in texts.words],
     )
 
 
