@@ -150,7 +150,8 @@ def _quality(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
 
 def _language(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
     spoken = pc.invert(pc.is_in(batch["type"], NO_REPLY))
-    for field, counts in (("input", True), ("response", spoken)):
+    # `_other`: a second language that fills a part of the text, as in an answer given in two languages
+    for field, counts in (("input", True), ("input_other", True), ("response", spoken), ("response_other", spoken)):
         code = pc.struct_field(attributes["language"], field)
         there = pc.and_(pc.is_valid(code), counts)
         yield np.flatnonzero(there.to_numpy(zero_copy_only=False)), _prefixed("language", code.filter(there))
