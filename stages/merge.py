@@ -140,7 +140,7 @@ def _find_exact(parts: list[Part], places: Places, links: Links, folder: Path) -
 def _find_near(parts: list[Part], settings: Merge, places: Places, folder: Path) -> near.Found:
     """Search the rows that stay so far; positions in the result are numbers among these."""
     with near.Writer(folder / "near", unit=0) as writer:
-        for number, part in enumerate(parts):
+        for number, part in enumerate(parts if settings.near else []):
             may_leave = part.source.near and not part.source.keep_all
             place = part.start
             for rows in read_batches(_records(part.key), COMPARED):

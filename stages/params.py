@@ -180,6 +180,7 @@ class Merge(Strict, frozen=True, kw_only=True):
     remove: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7  # from here on one of two rows leaves
     together: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5  # from here on two rows stand on one side of the split
     short: Positive = 20  # words of a text under which nothing but the same will do
+    near: bool = True  # false: only exact duplicates are looked for
     answers: Literal["report", "drop"] = "report"  # the same answer under a reworded question
 
 

@@ -141,12 +141,12 @@ def _json_rows(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Any]:
                 continue
             try:
                 row = decode(text)
+                values = [getattr(row, name) for name in names]
+                for i in raw_columns:
+                    values[i] = bytes(values[i]).decode()
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 yield _json_fault(number, text, error)
                 continue
-            values = [getattr(row, name) for name in names]
-            for i in raw_columns:
-                values[i] = bytes(values[i]).decode()
             for i in nested:
                 values[i] = msgspec.to_builtins(values[i])
             yield number, values, len(text)

@@ -6,7 +6,6 @@ whose version changes between Python 3.11 and 3.13: the same text folds alike ev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import cast
 
@@ -19,9 +18,6 @@ _PUNCTUATION = bytes(b for b in range(1, 128) if not chr(b).isalnum())
 _LOWER = bytes(b + 32 if 65 <= b <= 90 else b for b in range(256))
 _SPACED = bytes(32 if b in _PUNCTUATION else c for b, c in zip(range(256), _LOWER, strict=True))
 
-# A run of non-ASCII bytes is whole code points. A combining mark (lead byte CC) composes with the ASCII
-# letter before it, so that letter joins the run.
-_RUN = re.compile(rb"(?:[\x01-\x7f](?=\xcc))?[\x80-\xff]+")
 _CACHE_RUNS, _CACHE_BYTES = 100_000, 64
 _caches: dict[bytes, dict[bytes, bytes]] = {b"": {}, b" ": {}}
 
@@ -66,17 +62,36 @@ def _join(texts: pa.StringArray) -> bytes:
 
 
 def _fold_runs(joined: bytes, gap: bytes) -> bytes:
+    starts, stops = (bounds.tolist() for bounds in _runs(joined))
+    runs = [joined[start:stop] for start, stop in zip(starts, stops, strict=True)]
     cache = _caches[gap]
     if len(cache) > _CACHE_RUNS:
         cache.clear()
-    fresh = list(set(_RUN.findall(joined)) - cache.keys())
+    fresh = list(set(runs) - cache.keys())
     known = cache
     if fresh:
         folded = _fold_unicode(pa.array(fresh, pa.binary()).cast(pa.string()), gap.decode())
         pairs = dict(zip(fresh, (value.encode() for value in folded.to_pylist()), strict=True))
         cache.update((run, value) for run, value in pairs.items() if len(run) <= _CACHE_BYTES)
         known = {**cache, **pairs} if len(fresh) > _CACHE_RUNS or any(len(r) > _CACHE_BYTES for r in fresh) else cache
-    return _RUN.sub(lambda match: known[match.group()], joined)
+    pieces = [b""] * (2 * len(runs) + 1)
+    pieces[::2] = [joined[start:stop] for start, stop in zip([0, *stops], [*starts, len(joined)], strict=True)]
+    pieces[1::2] = [known[run] for run in runs]
+    return b"".join(pieces)
+
+
+def _runs(joined: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Where each run of non-ASCII bytes starts and stops: whole code points.
+
+    A combining mark (lead byte CC) composes with the ASCII letter before it, so that letter joins the run.
+    """
+    data = np.frombuffer(joined, np.uint8)
+    places = np.flatnonzero(data > 127)
+    first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
+    starts, stops = places[first], places[np.append(first[1:], len(places)) - 1] + 1
+    marked = (data[starts] == 0xCC) & (starts > 0)
+    starts[marked] -= data[starts[marked] - 1] != 0
+    return starts, stops
 
 
 def _fold_unicode(runs: pa.StringArray, gap: str) -> pa.StringArray:

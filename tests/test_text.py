@@ -6,7 +6,7 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import text
@@ -18,18 +18,21 @@ def fold(*texts: str | None) -> list[str]:
     return text.fold(pa.array(texts, pa.string())).to_pylist()
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_folding_twice_changes_nothing_more(texts: list[str]) -> None:
     once = fold(*texts)
     assert fold(*once) == once
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 3))
 def test_folding_does_not_depend_on_the_batch(texts: list[str], size: int) -> None:
     pieces = [fold(*texts[start : start + size]) for start in range(0, len(texts), size)]
     assert [value for piece in pieces for value in piece] == fold(*texts)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_folding_ignores_case_and_compatibility_forms_of_ascii_words(texts: list[str]) -> None:
     assert fold(*(unicodedata.normalize("NFD", value) for value in texts)) == fold(
@@ -68,6 +71,7 @@ def test_words_stay_apart() -> None:
     assert text.words(pa.array(["Well—don't.Stop"])).to_pylist() == ["well don t stop"]
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_repairing_twice_changes_nothing_more(texts: list[str]) -> None:
     once, _ = text.repair(pa.array(texts, pa.string()))
