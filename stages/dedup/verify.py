@@ -18,7 +18,7 @@ from stages.dedup.candidates import load
 from stages.dedup.clusters import Forest
 from stages.dedup.compare import Pairs, reaches
 from stages.dedup.minhash import BINS
-from stages.dedup.spill import INPUT, OF_VIEW, REJECTED, RESPONSE, WHOLE, Spill
+from stages.dedup.spill import INPUT, OF_VIEW, REJECTED, RESPONSE, Spill
 
 SLACK = 20  # bins: 3.5 standard deviations of an estimate at a similarity of 0.5, 3.9 at 0.7
 _FIRST, _TURN = 64, 4096  # pairs between two looks at what is linked already: at first, and at most
@@ -64,7 +64,7 @@ def verify(folder: Path, rules: Rules, task: tuple[int, int, int]) -> Verified:
         _link(forest, pairs, chunk[reaches(*score, rules.together)])
         compared += len(chunk)
     if view != RESPONSE:
-        then = np.flatnonzero(~first & (alike >= _bins(rules.together)) & ~_same_as_input(pairs, view))
+        then = np.flatnonzero(~first & (alike >= _bins(rules.together)) & ~_seen_whole(pairs, view))
         for chunk in _apart(pairs, then[np.argsort(-alike[then].astype(np.int16), kind="stable")], forest, view):
             _link(forest, pairs, chunk[reaches(*pairs.jaccard(chunk, OF_VIEW[view]), rules.together)])
             compared += len(chunk)
@@ -73,9 +73,9 @@ def verify(folder: Path, rules: Rules, task: tuple[int, int, int]) -> Verified:
     return Verified(view, np.concatenate(close), np.stack([pairs.rows[roots[moved]], pairs.rows[moved]]), compared)
 
 
-def _same_as_input(pairs: Pairs, view: int) -> np.ndarray:
-    """Whether the pair is one of rows that hold an input alone, seen whole: the view of inputs sees to it."""
-    alone = (pairs.where["counts"][:, INPUT + 1 :].sum(axis=1) == 0) & (view == WHOLE)
+def _seen_whole(pairs: Pairs, view: int) -> np.ndarray:
+    """Whether the pair is one of rows that hold nothing but an input, seen as inputs: the view of wholes sees to it."""
+    alone = (pairs.where["counts"][:, INPUT + 1 :].sum(axis=1) == 0) & (view == INPUT)
     return alone[pairs.a] & alone[pairs.b]
 
 
