@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -130,12 +130,18 @@ def _pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _all_pairs(positions: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:
     """All pairs within each run of positions."""
     for size in np.unique(sizes).tolist():
-        one, two = np.triu_indices(size, 1)
+        one, two = _corners(size)
         firsts = starts[sizes == size]
         step = max(1, PIECE // len(one))
         for at in range(0, len(firsts), step):
             members = positions[firsts[at : at + step, None] + np.arange(size)]
             yield _pairs(members[:, one].reshape(-1), members[:, two].reshape(-1))
+
+
+@cache
+def _corners(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of all pairs of `size` rows, at most `WIDE`."""
+    return np.triu_indices(size, 1)
 
 
 def _lagged(positions: np.ndarray, runs: np.ndarray, lag: int) -> np.ndarray:
