@@ -31,8 +31,10 @@ _CLASS[128:256] = _LETTER
 _SYMBOL_LEADS = {0xC2: 2, 0xE2: 3, 0xEF: 3, 0xF0: 4}
 
 # Lists whose words open a look, in the order of their bits.
-_CUES = ("kin", "title", "intro", "credential", "signoff", "number", "street", "postal", "birth", "medical", "national")
-_CUES += ("platform", "top_domain", "dot", "greeting")
+_CUES = (
+    "kin", "title", "intro", "credential", "signoff", "number", "street", "postal", "birth", "medical", "national",
+    "platform", "top_domain", "dot", "greeting",
+)  # fmt: skip
 _BIT = {name: 1 << i for i, name in enumerate((*_CUES, "given"))}
 _TABLE_BITS = 16
 

@@ -164,7 +164,8 @@ def user_paths(view: str, at: int, params: Pii) -> Iterator[Span]:
     """`u/name` and `/u/name`; `at` is the u."""
     match = _USER_PATH.match(view, at)
     ahead = before(view, at, 2)
-    if match is None or (ahead[-1:].isalnum()) or (ahead[-1:] == "/" and ahead[:1].strip(" \n([\"'") != "" and len(ahead) == 2):
+    inside = ahead[-1:].isalnum() or (ahead[-1:] == "/" and len(ahead) == 2 and (ahead[0].isalnum() or ahead[0] in "/.:"))
+    if match is None or inside:
         return
     if match.group(1).lower() in lists.words("not_handle"):
         return

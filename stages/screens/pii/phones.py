@@ -24,7 +24,7 @@ _AMERICAN = re.compile(
     rf"(?P<gap2>[ .\-]{{0,3}})(?P<line>\d{{4}})(?!\d|-\d){_EXTENSION}"
 )
 _TRUNK = re.compile(rf"(?<!\d)\(?0\d{{1,4}}\)?(?:{_GAP}\d{{2,8}}){{1,4}}(?!\d)")
-_LOCAL = re.compile(r"(?<![\d-])(?:[2-9]\d\d[ .-]\d{4}|[2-9]\d{3}[ -]\d{4})(?![\d-])")
+_LOCAL = re.compile(r"(?<![\d+-])(?:[2-9]\d\d[ .-]\d{4}|[2-9]\d{3}[ -]\d{4})(?![\d-])")
 _BARE = re.compile(r"(?<!\d)\d{10,11}(?!\d)")
 _UNIT_AFTER = re.compile(r" ?(?:mg|mcg|ml|g|kg|%|units?|years?|people|miles|km|points?|dollars|usd|words|steps|times|/\d)\b", re.I)
 _YEARS = re.compile(r"(?:1[5-9]|20)\d\d ?- ?(?:1[5-9]|20)\d\d")

@@ -24,6 +24,7 @@ _STREET_HEAD = re.compile(
     r"(?:(?:\d{1,3}(?:st|nd|rd|th)|[A-Za-z][\w'.-]*) ){1,4})$",
     re.I,
 )
+_ROAD_NUMBER = re.compile(r"\b(?:route|highway|interstate|exit|rt|hwy|bus|line) ?$", re.I)
 _LIVES = re.compile(r"\b(?:liv(?:e|es|ing)|address|stay(?:ing|s)?|moved|resides?|house|home|mail(?: it)?|send|ship|come|located|find (?:me|us)|office)\b[^.!?\n]{0,30}$", re.I)
 _OWN = re.compile(r"\b(?:i|i'm|my|me|he|she|his|her|we|our|us)\b", re.I)
 
@@ -37,7 +38,7 @@ def addresses(view: str, at: int, params: Pii) -> Iterator[Span]:
     """`at` is the first letter of "Street" or its like."""
     kind = re.match(rf"{lists.any_of('street')}(?![\w'])", view[at : at + 10], re.I)
     head = _STREET_HEAD.search(view, max(0, at - 60), at) if kind else None
-    if kind is None or head is None or in_link(view, at):
+    if kind is None or head is None or in_link(view, at) or _ROAD_NUMBER.search(before(view, head.start(), 14)):
         return
     cased = re.search(r"(?:^| )(?:[A-Z]|\d{1,3}(?:st|nd|rd|th))[^ ]*(?: [A-Z][^ ]*)* $", head["name"]) and _all_cased(head["name"])
     words = head["name"].lower().split()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stages.params import Pii
-from stages.screens.pii import gates, ids, names, online, phones, places
+from stages.screens.pii import gates, ids, names, online, phones, places, signatures
 from stages.screens.pii.redact import placeholder, replace
 from stages.screens.pii.spans import PERSONAL, Span, resolve, view
 
@@ -43,8 +43,8 @@ _DETECTORS: tuple[tuple[gates.Finder, Detector], ...] = (
     (gates.postal, places.postal_addresses),
     (gates.given, names.given_names),
     (gates.named, names.cued_names),
-    (gates.credentials, names.credential_names),
-    (gates.signatures, names.signed_names),
+    (gates.credentials, signatures.credential_names),
+    (gates.signatures, signatures.signed_names),
 )
 
 
@@ -142,7 +142,7 @@ def settle(texts: pa.StringArray, links_only: Mask, found: dict[int, list[Span]]
         redacted = pa.array([replace(texts[i].as_py(), kept[i]) for i in pending], pa.string())
         again = search(redacted, links_only[np.array(pending)], params)
         fresh = {
-            pending[n]: [_back(span, kept[pending[n]]) for span in spans if span.tier == PERSONAL]
+            pending[n]: _back([span for span in spans if span.tier == PERSONAL], kept[pending[n]])
             for n, spans in again.items()
         }
         pending = sorted(i for i, spans in fresh.items() if spans)
@@ -151,11 +151,13 @@ def settle(texts: pa.StringArray, links_only: Mask, found: dict[int, list[Span]]
     return found
 
 
-def _back(span: Span, taken: list[Span]) -> Span:
-    """A span of the redacted text as a span of the text; it touches no placeholder (`resolve`)."""
-    shift = 0
-    for earlier in taken:
-        if earlier.start - shift >= span.end:
-            break
-        shift += len(placeholder(earlier.type)) - (earlier.end - earlier.start)
-    return span._replace(start=span.start - shift, end=span.end - shift)
+def _back(spans: list[Span], taken: list[Span]) -> list[Span]:
+    """Sorted spans of the redacted text as spans of the text; none touches a placeholder (`resolve`)."""
+    moved: list[Span] = []
+    shift = number = 0
+    for span in spans:
+        while number < len(taken) and taken[number].start - shift < span.end:
+            shift += len(placeholder(taken[number].type)) - (taken[number].end - taken[number].start)
+            number += 1
+        moved.append(span._replace(start=span.start - shift, end=span.end - shift))
+    return moved

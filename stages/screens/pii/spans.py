@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from typing import NamedTuple
 
@@ -52,8 +53,10 @@ def resolve(found: list[Span], text: str) -> list[Span]:
     taken = [match.span() for match in PLACEHOLDER.finditer(text)] if found and "<" in text else []
     kept: list[Span] = []
     for span in found:
-        if span.start < span.end and all(span.end <= start or end <= span.start for start, end in taken):
-            taken.append((span.start, span.end))
+        at = bisect.bisect(taken, (span.start, span.end))
+        clear = (at == 0 or taken[at - 1][1] <= span.start) and (at == len(taken) or span.end <= taken[at][0])
+        if span.start < span.end and clear:
+            taken.insert(at, (span.start, span.end))
             kept.append(span)
     return sorted(kept)
 
