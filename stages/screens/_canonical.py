@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 DATA = Path(__file__).with_name("data")
-_TOKEN = re.compile(r"[^\W_]+|[.!?;\n]+")
+_TOKEN = re.compile(r"[^\W_]+|\.(?!\.)")
+_STOPS = "!?;\n"  # end a sentence like a full stop
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,36 @@ class Table:
 
     words: dict[str, str]
     pairs: dict[tuple[str, ...], str]
-    firsts: frozenset[str]
     drop: frozenset[str]
+    marked: frozenset[str]  # tokens that may be written otherwise
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A canonical text: its words, and for each the numbers of the first and last token that it came from."""
+    """A canonical text. `slots` has for each token what is written for it (nothing, a word, or some words)."""
 
-    words: list[str]
-    tokens: list[tuple[int, int]]
     low: str
+    slots: list[str]
+    pairs: frozenset[int]  # slots that stand for their own token and the next
+
+    @functools.cached_property
+    def words(self) -> list[str]:
+        return self.text.split(" ") if self.text else []
 
     @functools.cached_property
     def text(self) -> str:
-        return " ".join(self.words)
+        return " ".join(filter(None, self.slots))
 
     @functools.cached_property
     def starts(self) -> list[int]:
         """Where each word begins in `text`."""
         return list(itertools.accumulate((len(word) + 1 for word in self.words), initial=0))[:-1]
+
+    @functools.cached_property
+    def tokens(self) -> list[tuple[int, int]]:
+        """For each word the first and last token that it came from."""
+        filled = ((i, slot) for i, slot in enumerate(self.slots) if slot)
+        return [(i, i + (i in self.pairs)) for i, slot in filled for _ in range(slot.count(" ") + 1)]
 
     @functools.cached_property
     def _spans(self) -> list[tuple[int, int]]:
@@ -68,7 +79,8 @@ def load(name: str) -> Any:
 def table() -> Table:
     raw = load("crisis_canonical.yaml")
     pairs = {tuple(pair.split()): to for pair, to in raw["pairs"].items()}
-    return Table(raw["words"], pairs, frozenset(first for first, _ in pairs), frozenset(raw["drop"]))
+    marked = frozenset({*raw["words"], *raw["drop"], *(first for first, _ in pairs)})
+    return Table(raw["words"], pairs, frozenset(raw["drop"]), marked)
 
 
 def canonical(text: str) -> Copy:
@@ -82,23 +94,19 @@ def canonical(text: str) -> Copy:
     """
     rules = table()
     low = _lower(text)
-    found = _TOKEN.findall(low)
-    words: list[str] = []
-    tokens: list[tuple[int, int]] = []
-    taken = -1  # the last token that went into a pair
-    for i, token in enumerate(found):
-        if i == taken:
+    slots = _TOKEN.findall(low)
+    pairs: set[int] = set()
+    for i in [i for i, token in enumerate(slots) if token in rules.marked]:
+        if not slots[i]:  # the second word of a pair
             continue
-        if token in rules.firsts and (pair := _pair(found, i, rules)):
-            word, taken = pair, i + 1
+        word = _pair(slots, i, rules)
+        if word:
+            pairs.add(i)
+            slots[i + 1] = ""
         else:
-            word = rules.words.get(token, token)
-        if word in rules.drop:
-            continue
-        for part in word.split(" ") if " " in word else (word,):
-            words.append(part if part[0].isalnum() else ".")
-            tokens.append((i, max(i, taken)))
-    return Copy(words, tokens, low)
+            word = rules.words.get(slots[i], slots[i])
+        slots[i] = "" if word in rules.drop else word
+    return Copy(low, slots, frozenset(pairs))
 
 
 def _pair(found: list[str], i: int, rules: Table) -> str | None:
@@ -110,6 +118,10 @@ def _pair(found: list[str], i: int, rules: Table) -> str | None:
 
 
 def _lower(text: str) -> str:
-    """Lower case of the same length: a letter whose lower case is two code points stays as it is."""
+    """Lower case of the same length (a letter whose lower case is two code points stays), with full stops alone."""
     low = text.lower()
-    return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    if len(low) != len(text):
+        low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    for stop in _STOPS:
+        low = low.replace(stop, ".")
+    return low

@@ -33,21 +33,56 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Lookup:
+    """Runs of so many words, by their codes: `values[i]` belongs to the run whose key is `keys[i]` (sorted)."""
+
+    masks: tuple[npt.NDArray[np.bool_], ...]  # for each place in the run: code -> whether a run has it there
+    keys: Ints
+    values: Ints
+
+    @classmethod
+    def of(cls, found: dict[tuple[int, ...], int], length: int, size: int) -> Lookup:
+        runs = sorted(found)
+        masks = tuple(np.isin(np.arange(size), [run[i] for run in runs]) for i in range(length))
+        keys = np.array([_key(run, size) for run in runs], np.int64)
+        return cls(masks, keys, np.array([found[run] for run in runs], np.int64))
+
+    def find(self, run: Tokens) -> tuple[Ints, Ints]:
+        """Where a known run begins, and its values; a run never leaves its text."""
+        n = max(len(run.code) - len(self.masks) + 1, 0)
+        may = run.row[:n] == run.row[len(run.row) - n :]
+        for i, mask in enumerate(self.masks):
+            may &= mask[run.code[i : n + i]]
+        at = np.flatnonzero(may)
+        key = np.zeros(len(at), np.int64)
+        for i, mask in enumerate(self.masks):
+            key = key * len(mask) + run.code[at + i]
+        place = np.searchsorted(self.keys, key)
+        place[place == len(self.keys)] = 0
+        hit = self.keys[place] == key if len(self.keys) else np.zeros(0, bool)
+        return at[hit], self.values[place[hit]]
+
+
+def _key(run: tuple[int, ...], size: int) -> int:
+    key = 0
+    for code in run:
+        key = key * size + code
+    return key
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """Codes of words, and what the spelling table does to them."""
 
     codes: dict[str, int]  # word as written -> code > 0
     spelled: Ints  # code -> code of what is written instead; 0 unknown to the model, -1 dropped
-    pairs: Ints  # sorted keys (first x size + second) of the pairs written as one
-    joined: Ints  # of each of them, as `spelled`
-    size: int
+    pairs: Lookup  # two words -> as `spelled`
 
 
 @dataclass(frozen=True)
 class Model:
     vocabulary: Vocabulary
-    keys: tuple[Ints, ...]  # per length of the run: sorted keys of the features
-    weights: tuple[Ints, ...]
+    features: tuple[Lookup, ...]  # of one, two and three words -> weight
     bias: int
     cue: npt.NDArray[np.bool_]  # code -> whether it is one of the words that the caller asked after
 
@@ -56,20 +91,14 @@ def vocabulary(wanted: list[str], spelling: Table) -> Vocabulary:
     """Codes for the wanted canonical words and for all words of the spelling table."""
     parts = {part for pair in spelling.pairs for part in pair}
     codes = {word: i for i, word in enumerate(sorted({*wanted, *parts, *spelling.words, *spelling.drop}), 1)}
-    size = len(codes) + 1
 
     def code(spelled: str) -> int:
         first = spelled.split(" ")[0]  # of several words for one the model knows the first
         return _DROPPED if first in spelling.drop else codes.get(first, _UNKNOWN)
 
-    pairs = sorted((codes[a] * size + codes[b], code(to)) for (a, b), to in spelling.pairs.items())
-    return Vocabulary(
-        codes,
-        np.array([_UNKNOWN, *(code(spelling.words.get(word, word)) for word in sorted(codes))], np.int64),
-        np.array([key for key, _ in pairs], np.int64),
-        np.array([to for _, to in pairs], np.int64),
-        size,
-    )
+    spelled = [_UNKNOWN, *(code(spelling.words.get(word, word)) for word in sorted(codes))]
+    pairs = {(codes[a], codes[b]): code(to) for (a, b), to in spelling.pairs.items()}
+    return Vocabulary(codes, np.array(spelled, np.int64), Lookup.of(pairs, 2, len(spelled)))
 
 
 def tokens(texts: pa.StringArray, known: Vocabulary) -> Tokens:
@@ -77,39 +106,24 @@ def tokens(texts: pa.StringArray, known: Vocabulary) -> Tokens:
     lists = pc.split_pattern(words(texts), " ")
     encoded = lists.flatten().dictionary_encode()
     lookup = np.fromiter((known.codes.get(word, _UNKNOWN) for word in encoded.dictionary.to_pylist()), np.int64)
-    code = lookup[encoded.indices.to_numpy()] if len(lookup) else np.empty(0, np.int64)
     row = np.repeat(np.arange(len(texts)), np.diff(lists.offsets.to_numpy()))
+    if len(lookup) == 0:
+        return Tokens(np.empty(0, np.int64), row)
     empty = pc.equal(encoded.dictionary, "").to_numpy(zero_copy_only=False)  # what stands before a leading space
-    written = ~empty[encoded.indices.to_numpy()] if len(lookup) else np.empty(0, bool)
-    return _spelled(code[written], row[written], known)
+    index = encoded.indices.to_numpy()
+    written = ~empty[index]
+    return _spelled(Tokens(lookup[index[written]], row[written]), known)
 
 
-def _spelled(code: Ints, row: Ints, known: Vocabulary) -> Tokens:
+def _spelled(run: Tokens, known: Vocabulary) -> Tokens:
     """Pairs as one word (of two that overlap the later), the other words as the table has them, dropped ones out."""
-    key = np.where((code[:-1] > 0) & (code[1:] > 0) & (row[:-1] == row[1:]), code[:-1] * known.size + code[1:], -1)
-    place = np.minimum(np.searchsorted(known.pairs, key), len(known.pairs) - 1)
-    hit = known.pairs[place] == key
-    hit[:-1] &= ~hit[1:]
-    first = np.flatnonzero(hit)
-    spelled = known.spelled[code]
-    spelled[first] = known.joined[place[first]]
-    spelled[first + 1] = _DROPPED
+    at, joined = known.pairs.find(run)
+    later = np.append(np.diff(at) != 1, [True])[: len(at)]
+    spelled = known.spelled[run.code]
+    spelled[at[later]] = joined[later]
+    spelled[at[later] + 1] = _DROPPED
     kept = spelled != _DROPPED
-    return Tokens(spelled[kept], row[kept])
-
-
-def runs(run: Tokens, length: int, size: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Keys of all runs of so many words, and which of them are whole: known words of one text."""
-    n = max(len(run.code) - length + 1, 0)
-    key = np.zeros(n, np.int64)
-    whole = np.ones(n, bool)
-    for i in range(length):
-        part = run.code[i : n + i]
-        key = key * size + part
-        whole &= part > 0
-    if length > 1:
-        whole &= run.row[:n] == run.row[length - 1 : n + length - 1]
-    return key, whole
+    return Tokens(spelled[kept], run.row[kept])
 
 
 @functools.cache
@@ -119,22 +133,15 @@ def model(name: str, cues: frozenset[str] = frozenset()) -> Model:
     weights = {feature: int(weight) for feature, weight in (line.split("\t") for line in lines if not line.startswith("#"))}
     bias = weights.pop("")
     known = vocabulary([*cues, *(word for feature in weights for word in feature.split(" "))], table())
-    keys: list[Ints] = []
-    values: list[Ints] = []
-    for length in range(1, LONGEST + 1):
-        found = sorted((_key(feature, known), w) for feature, w in weights.items() if feature.count(" ") == length - 1)
-        keys.append(np.array([key for key, _ in found], np.int64))
-        values.append(np.array([w for _, w in found], np.int64))
-    cue = np.zeros(known.size, bool)
+    size = len(known.spelled)
+    coded = {tuple(known.codes[word] for word in feature.split(" ")): weight for feature, weight in weights.items()}
+    features = (
+        Lookup.of({run: weight for run, weight in coded.items() if len(run) == length}, length, size)
+        for length in range(1, LONGEST + 1)
+    )
+    cue = np.zeros(size, bool)
     cue[[known.codes[word] for word in sorted(cues)]] = True
-    return Model(known, tuple(keys), tuple(values), bias, cue)
-
-
-def _key(feature: str, known: Vocabulary) -> int:
-    key = 0
-    for word in feature.split(" "):
-        key = key * known.size + known.codes[word]
-    return key
+    return Model(known, tuple(features), bias, cue)
 
 
 @dataclass(frozen=True)
@@ -150,21 +157,11 @@ def read(texts: pa.StringArray, weights: Model) -> Reading:
     run = tokens(texts, weights.vocabulary)
     cue = np.zeros(len(texts), bool)
     cue[run.row[weights.cue[run.code]]] = True
-    return Reading(weights.bias + _worst(_sums(run, weights), run.row, len(texts)), cue)
-
-
-def _sums(run: Tokens, weights: Model) -> Ints:
-    """For each word the weights of the features that begin with it."""
-    total = np.zeros(len(run.code), np.int64)
-    for length, (keys, values) in enumerate(zip(weights.keys, weights.weights, strict=True), 1):
-        if len(keys) == 0:
-            continue
-        key, whole = runs(run, length, weights.vocabulary.size)
-        at = np.flatnonzero(whole)
-        place = np.minimum(np.searchsorted(keys, key[at]), len(keys) - 1)
-        hit = keys[place] == key[at]
-        total[at[hit]] += values[place[hit]]
-    return total
+    sums = np.zeros(len(run.code), np.int64)  # for each word the weights of the features that begin with it
+    for lookup in weights.features:
+        at, values = lookup.find(run)
+        sums[at] += values
+    return Reading(weights.bias + _worst(sums, run.row, len(texts)), cue)
 
 
 def _worst(sums: Ints, row: Ints, rows: int) -> Ints:

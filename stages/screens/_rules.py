@@ -60,37 +60,38 @@ class Hit:
 
 @dataclass(frozen=True)
 class Rules:
-    by_cue: dict[str, tuple[Rule, ...]]
+    """`groups` are the rules that share their cue words; `by_cue` numbers the groups of each word."""
+
+    groups: tuple[tuple[Rule, ...], ...]
+    by_cue: dict[str, tuple[int, ...]]
     suppressors: tuple[Suppressor, ...]
 
     def hits(self, copy: Copy) -> list[Hit]:
-        """Anchors in a canonical copy, each at the level that its surroundings leave it; sorted, no rule twice at a place."""
+        """Anchors in a canonical copy, each at the level that its surroundings leave it, in order, none twice."""
         found: dict[tuple[int, int, str], Hit] = {}
-        for rule, start, end in self._places(copy):
-            for match in rule.anchor.finditer(copy.text, start, end):
-                key = (match.start(), match.end(), rule.name)
-                if key not in found:
-                    found[key] = self._judged(rule, match, copy.text)
+        for group, start, end in self._places(copy):
+            for rule in self.groups[group]:
+                for match in rule.anchor.finditer(copy.text, start, end):
+                    key = (match.start(), match.end(), rule.name)
+                    if key not in found:
+                        found[key] = self._judged(rule, match, copy.text)
         return _settled([found[key] for key in sorted(found)])
 
-    def _places(self, copy: Copy) -> Iterator[tuple[Rule, int, int]]:
-        """Each rule with the stretches of text around its cues, overlapping ones joined."""
-        stretches: dict[Rule, list[list[int]]] = {}
-        words = copy.words
-        for i, word in enumerate(words):
-            if word not in self.by_cue:
-                continue
-            for rule in self.by_cue[word]:
-                start, end = max(0, i - _NEAR), min(len(words), i + _NEAR)
-                known = stretches.setdefault(rule, [])
+    def _places(self, copy: Copy) -> Iterator[tuple[int, int, int]]:
+        """Each group with the stretches of text around its cues, overlapping ones joined."""
+        words, by_cue = copy.words, self.by_cue
+        stretches: dict[int, list[list[int]]] = {}
+        for i in [i for i, word in enumerate(words) if word in by_cue]:
+            start, end = max(0, i - _NEAR), min(len(words), i + _NEAR)
+            for group in by_cue[words[i]]:
+                known = stretches.setdefault(group, [])
                 if known and start <= known[-1][1]:
                     known[-1][1] = end
                 else:
                     known.append([start, end])
-        starts = copy.starts
-        for rule, known in stretches.items():
+        for group, known in stretches.items():
             for start, end in known:
-                yield rule, starts[start], starts[end - 1] + len(words[end - 1])
+                yield group, copy.starts[start], copy.starts[end - 1] + len(words[end - 1])
 
     def _judged(self, rule: Rule, match: re.Match[str], text: str) -> Hit:
         suppressor = self._suppressor(rule, match, text) if rule.level > MENTION else None
@@ -122,16 +123,25 @@ def rules() -> Rules:
     macros: dict[str, str] = {}
     for name, pattern in raw["macros"].items():
         macros[name] = _expand(pattern, macros)
-    by_cue: dict[str, list[Rule]] = {}
-    for category, group in [*raw["rules"].items(), ("", raw["mentions"])]:
-        for name, entry in group.items():
-            level = LEVELS_OF_RULES[entry.get("level", "flag") if category else "mention"]
-            anchor = re.compile(rf"(?<!\S)(?:{_expand(entry['match'], macros)})(?!\S)")
-            rule = Rule(name, category, level, anchor, entry.get("past", False), entry.get("level") == "hint")
-            for cue in raw["cues"][entry["cue"]].split():
-                by_cue.setdefault(cue, []).append(rule)
-    suppressors = tuple(_suppressor(entry, macros) for entry in raw["suppress"].values())
-    return Rules({cue: tuple(known) for cue, known in by_cue.items()}, suppressors)
+    groups: dict[str, list[Rule]] = {name: [] for name in raw["cues"]}
+    for category, entries in [*raw["rules"].items(), ("", raw["mentions"])]:
+        for name, entry in entries.items():
+            groups[entry["cue"]].append(_rule(name, category, entry, macros))
+    by_cue: dict[str, list[int]] = {}
+    for number, words in enumerate(raw["cues"].values()):
+        for word in words.split():
+            by_cue.setdefault(word, []).append(number)
+    return Rules(
+        groups=tuple(tuple(group) for group in groups.values()),
+        by_cue={word: tuple(numbers) for word, numbers in by_cue.items()},
+        suppressors=tuple(_suppressor(entry, macros) for entry in raw["suppress"].values()),
+    )
+
+
+def _rule(name: str, category: str, entry: dict[str, Any], macros: dict[str, str]) -> Rule:
+    level = entry.get("level", "flag") if category else "mention"
+    anchor = re.compile(rf"(?<!\S)(?:{_expand(entry['match'], macros)})(?!\S)")
+    return Rule(name, category, LEVELS_OF_RULES[level], anchor, entry.get("past", False), level == "hint")
 
 
 def _suppressor(entry: dict[str, Any], macros: dict[str, str]) -> Suppressor:
