@@ -87,7 +87,7 @@ def test_a_crisis_without_referral_stays_in_the_table_and_leaves_the_chat_export
     for row in held:
         assert orjson.dumps(row["response"]).decode()[1:-1] not in chat
     ledger = orjson.loads((built / "data/reports/ledger.json").read_bytes())["merge"]
-    counted = sum(f["details"].get("findings", {}).get("crisis-unreferred", 0) for f in ledger.values())
+    counted = sum(f.get("details", {}).get("findings", {}).get("crisis-unreferred", 0) for f in ledger.values())
     assert counted == len(held)
 
 
