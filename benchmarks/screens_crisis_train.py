@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.screens_crisis_draw import READERS, distinct
+from benchmarks.screens_crisis_draw import READERS, distinct, draw
 from stages.screens._canonical import DATA, canonical
 from stages.screens._linear import LONGEST, WINDOW
 from stages.screens._rules import FLAG, MENTION, rules
@@ -69,7 +69,7 @@ def rows() -> Iterator[Row]:
     """Texts to train on."""
     labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
     ours = {r["text_sha256_16"]: r["label"] for r in labels if r["source"] == SOURCE}
-    held_out = {r["text_sha256_16"] for r in labels if r["draw"] == "test"}
+    held_out = {str(row["text_sha256_16"]) for row in draw(SOURCE, Path(os.environ["MHDATA_REAL"])) if row["draw"] == "test"}
     for key, text in distinct(list(READERS[SOURCE](Path(os.environ["MHDATA_REAL"])))).items():
         if key in held_out or ours.get(key) == "review":
             continue
