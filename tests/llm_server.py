@@ -121,6 +121,8 @@ class Scripted:
         elif fault.kind == "reset":
             # linger 0: the socket closes with a reset, not with an orderly end
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.close_connection = True
+            handler.rfile.close()
             handler.connection.close()
         elif fault.kind == "half":
             whole = self.reply(body)
