@@ -27,7 +27,7 @@ Ranks decide who stays: the lowest of a cluster. Neither the order of rows nor b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ from stages.dedup.verify import PAIR, Rules, verify
 
 __all__ = ["Found", "Rules", "Writer", "find", "ranks"]
 
-Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 class Removed(NamedTuple):

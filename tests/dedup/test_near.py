@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages import engine
 from stages.dedup import candidates
 from stages.dedup.near import Rules, Writer, find, ranks
 from stages.dedup.spill import FIELDS, Spill, sketch
 from stages.dedup.verify import PAIR
+from stages.params import Engine
 from tests.near_oracle import (
     EDITS,
     SHARES,
@@ -230,6 +233,13 @@ def test_batches_units_and_the_order_of_tasks_have_no_say(tmp_path: Path, monkey
     for name, value in (("ENTRIES", 20), ("PIECE", 50), ("SPAN", 40)):
         monkeypatch.setattr(candidates, name, value)
     assert digest(search(tmp_path / "d", rows, units=2)) == expected
+
+
+def test_two_workers_find_the_same(tmp_path: Path) -> None:
+    rows = corpus(6)
+    expected = digest(search(tmp_path, rows))
+    workers = partial(engine.run, engine=Engine(workers=2), size=engine.SMALL)
+    assert digest(find(tmp_path, RULES, workers)) == expected
 
 
 def test_a_sketch_does_not_know_its_neighbours() -> None:
