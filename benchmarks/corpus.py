@@ -146,7 +146,9 @@ def mentalchat(dice: Dice, count: int, interview: bool) -> list[list[str]]:
     outputs = dice.texts(count, *((1375, 0.64) if interview else (2062, 0.14)))
     if interview:
         sprinkled(dice, inputs, 0.088, " [Name] told me so.")
-        sprinkled(dice, outputs, 0.02, " Bitte sprechen Sie mit Ihrer Ärztin über das Gefühl und über die nächsten Wochen.")
+        sprinkled(
+            dice, outputs, 0.02, " Bitte sprechen Sie mit Ihrer Ärztin über das Gefühl und über die nächsten Wochen."
+        )
     sprinkled(dice, inputs, 0.01, RISK)
     rows = [[INSTRUCTION, *row] for row in zip(inputs, outputs, strict=True)]
     copied(dice, rows, 0.009, lambda text, number: text)
@@ -172,10 +174,14 @@ def psych(dice: Dice, count: int) -> list[list[str]]:
     many = np.clip(lognormal(count, 90, 1.05, *dice._next()), 3, 2_400).astype(np.int64)
     places = dice.below(int(many.sum()), len(CHOICES)).tolist()
     ends = np.cumsum(many).tolist()
-    games = ["".join(CHOICES[n] for n in places[end - size : end]) for end, size in zip(ends, many.tolist(), strict=True)]
+    games = [
+        "".join(CHOICES[n] for n in places[end - size : end]) for end, size in zip(ends, many.tolist(), strict=True)
+    ]
     people, tasks = dice.below(count, 5_000).tolist(), dice.below(count, 76).tolist()
     rows = zip(openings, games, tasks, people, strict=True)
-    return [[f"{opening}\n\n{game}", f"author2020task{task}/exp1.csv", str(person)] for opening, game, task, person in rows]
+    return [
+        [f"{opening}\n\n{game}", f"author2020task{task}/exp1.csv", str(person)] for opening, game, task, person in rows
+    ]
 
 
 def reddit(dice: Dice, count: int) -> list[list[str]]:
@@ -254,7 +260,11 @@ def trace_block(dice: Dice, block: int, count: int, total: int) -> Iterator[Made
     rows = []
     for key, row in zip(keys, trace(dice, count), strict=True):
         roles = zip(("system", "user", "assistant"), row, strict=True)
-        meta = {"task_type": "teaching_program", "example_id": f"{key:016x}", "gold_labels": {"method": "net", "level": "L1"}}
+        meta = {
+            "task_type": "teaching_program",
+            "example_id": f"{key:016x}",
+            "gold_labels": {"method": "net", "level": "L1"},
+        }
         rows.append(orjson.dumps({"messages": [{"role": r, "content": c} for r, c in roles], "meta": meta}).decode())
     file = ("train", "train", "train", "valid", "test")[block % 5] if block >= 3 else ("train", "valid", "test")[block]
     parts = [(file, rows)] if total > 3 * BLOCK else [("train", rows[2:]), ("valid", rows[:1]), ("test", rows[1:2])]

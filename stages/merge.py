@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,7 +27,7 @@ from stages.files import atomic, scratch
 from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
 from stages.ledger import Ledger
 from stages.params import Merge, Params, Source
-from stages.storage import CsvSink, JsonArraySink, ParquetSink, aligned, read_batches
+from stages.storage import CsvSink, JsonArraySink, ParquetSink, aligned, json_lists, read_batches
 
 EXCEL_CELL = 32_767  # characters; Excel cuts longer cells
 COMPARED = ["id", "type", "turns", *exact.COMPARED]
@@ -220,10 +219,9 @@ class Public:
         self._json, self._csv = json, csv
 
     def write(self, kept: pa.RecordBatch) -> None:
-        columns = [kept[name].to_pylist() for name in record.PUBLIC]
-        self._json.write(dict(zip(record.PUBLIC, row, strict=True)) for row in zip(*columns, strict=True))
-        columns[-1] = [orjson.dumps(tags).decode() for tags in columns[-1]]
-        self._csv.write(zip(*columns, strict=True))
+        rows = kept.select(list(record.PUBLIC))
+        self._json.write(rows)
+        self._csv.add(rows.set_column(rows.schema.get_field_index("tags"), "tags", json_lists(rows["tags"])))
 
     def close(self) -> None:
         self._json.close()
@@ -237,6 +235,7 @@ def _kept(part: Part, batch: Batch, removed: np.ndarray, stands_for: np.ndarray,
     rows = policy.redacted(batch.rows, batch.attributes, part.rules, batch.verdict)
     tags = policy.tagged(rows["tags"], batch.verdict.tags)
     rows = rows.set_column(rows.schema.get_field_index("tags"), record.SCHEMA.field("tags"), tags)
+    stands_for = stands_for[np.lexsort([stands_for[name] for name in ("kept_lo", "kept_hi", "place")])]
     ids = pa.array(_ids(stands_for["kept_hi"], stands_for["kept_lo"]), pa.string())
     counts = np.bincount(stands_for["place"] - batch.place, minlength=len(rows))
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))

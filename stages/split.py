@@ -9,9 +9,8 @@ input stands on both.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ import xxhash
 
 from stages import errors, ledger, params, text
 from stages.dedup import contamination
+from stages.dedup.clusters import components
 from stages.dedup.exact import COMPARED
 from stages.engine.keys import KeySpill, hash128, run_starts
 from stages.errors import LawError
@@ -30,6 +30,7 @@ from stages.params import Decontaminate, Split
 from stages.storage import ParquetSink, read_batches
 
 SIDES = ("train", "validation", "test", "held_out")
+TRAIN, VALIDATION, TEST, HELD_OUT = range(len(SIDES))
 
 SCHEMA = pa.schema(
     [
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
 )
 LARGE = 0.2  # share of a source's rows in one group, from which on a note is due
 KEY = np.dtype([("hi", "u8"), ("lo", "u8"), ("group_hi", "u8"), ("group_lo", "u8"), ("source", "u2"), ("side", "u1")])
+NODE = np.dtype([("hi", "u8"), ("lo", "u8")])  # a group, by hash
 
 
 def main() -> None:
@@ -49,10 +51,11 @@ def main() -> None:
     accounts = {key: Ledger("split", key) for key in order}
     guard = Guard(settings.decontaminate, order)
     with scratch(SPLIT_TABLE) as folder:
-        joined = _join_groups(merged, folder)
+        by_row = folder / "rows.bin"
+        joined = _join_groups(merged, folder, by_row)
         inputs, groups = KeySpill(folder / "check-inputs", KEY), KeySpill(folder / "check-groups", KEY)
         with atomic(SPLIT_TABLE) as out:
-            _write(merged, out, settings.split, guard, joined, accounts, inputs, groups)
+            _write(merged, out, settings.split, guard, joined, accounts, by_row, inputs, groups)
             for part in inputs.partitions():
                 _check(part, "folded input")
             for part in groups.partitions():
@@ -76,60 +79,75 @@ def _keys(inputs: pa.Array, groups: pa.Array) -> np.ndarray:
     return keys
 
 
-def _join_groups(merged: Path, folder: Path) -> dict[str, str]:
-    """For each group that shares a folded input or a cluster with another: the smallest name among the joined ones."""
+class Joined(NamedTuple):
+    """Groups that were joined with others, by hash of their names, and what they are called together."""
+
+    hashes: np.ndarray  # NODE, ascending
+    of: np.ndarray  # the number of each one's common name
+    names: pa.StringArray  # the smallest name among those that were joined
+
+    def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows (dtype KEY) have a joined group (bool), and the numbers of the common names of these."""
+        at = np.minimum(np.searchsorted(self.hashes["hi"], keys["group_hi"]), len(self.hashes) - 1)
+        there = self.hashes[at]
+        found = (there["hi"] == keys["group_hi"]) & (there["lo"] == keys["group_lo"])
+        return found, self.of[at[found]]
+
+
+def _join_groups(merged: Path, folder: Path, by_row: Path) -> Joined | None:
+    """The groups that share a folded input or a cluster with another one.
+
+    Folding is the costly part, so the keys of all rows are left in the file `by_row`, in the rows' order.
+    """
     spill = KeySpill(folder / "inputs", KEY)
-    for batch in read_batches(merged, ["input", "group", "cluster"]):
-        keys = _keys(batch["input"], batch["group"])
-        spill.add(keys)
-        clustered = batch["cluster"].is_valid()
-        members = keys[clustered.to_numpy(zero_copy_only=False)]
-        clusters = hash128(pc.binary_join_element_wise("cluster", batch["cluster"].filter(clustered), " "))
-        members["hi"], members["lo"] = clusters["hi"], clusters["lo"]
-        spill.add(members)
-    pairs: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+    with by_row.open("wb") as rows:
+        for batch in read_batches(merged, ["input", "group", "cluster"]):
+            keys = _keys(batch["input"], batch["group"])
+            keys.tofile(rows)
+            spill.add(keys)
+            clustered = batch["cluster"].is_valid()
+            members = keys[clustered.to_numpy(zero_copy_only=False)]
+            clusters = hash128(pc.binary_join_element_wise("cluster", batch["cluster"].filter(clustered), " "))
+            members["hi"], members["lo"] = clusters["hi"], clusters["lo"]
+            spill.add(members)
+    pairs = [np.empty((2, 0), NODE)]
     for part in spill.partitions():
-        first = part[run_starts(part, ("hi", "lo"))]
-        other = (part["group_hi"] != first["group_hi"]) | (part["group_lo"] != first["group_lo"])
-        pairs.update(zip(_nodes(first[other], "group_"), _nodes(part[other], "group_"), strict=True))
-    return _components(merged, pairs) if pairs else {}
+        nodes = np.empty(len(part), NODE)
+        nodes["hi"], nodes["lo"] = part["group_hi"], part["group_lo"]
+        first = nodes[run_starts(part, ("hi", "lo"))]
+        pairs.append(np.stack([first, nodes])[:, first != nodes])
+    joined = np.concatenate(pairs, axis=1)
+    return _named(merged, by_row, joined) if joined.size else None
 
 
-def _nodes(keys: np.ndarray, prefix: str = "") -> Iterator[tuple[int, int]]:
-    return zip(keys[f"{prefix}hi"].tolist(), keys[f"{prefix}lo"].tolist(), strict=True)
-
-
-def _components(merged: Path, pairs: set[tuple[tuple[int, int], tuple[int, int]]]) -> dict[str, str]:
+def _named(merged: Path, by_row: Path, pairs: np.ndarray) -> Joined:
     """Union-find over the hashed groups; their names are looked up afterwards."""
-    parent: dict[tuple[int, int], tuple[int, int]] = {}
-
-    def root(node: tuple[int, int]) -> tuple[int, int]:
-        while parent.setdefault(node, node) != node:
-            parent[node] = node = parent[parent[node]]
-        return node
-
-    for one, other in pairs:
-        low, high = sorted((root(one), root(other)))
-        parent[high] = low
-    members: dict[tuple[int, int], set[str]] = {}
-    for batch in read_batches(merged, ["group"]):
-        for node, name in zip(_nodes(hash128(batch["group"])), batch["group"].to_pylist(), strict=True):
-            if node in parent:
-                members.setdefault(root(node), set()).add(name)
-    return {name: min(names) for names in members.values() for name in names}
+    nodes, place = np.unique(pairs, return_inverse=True)
+    first, second = place.reshape(2, -1)
+    _, roots = components(first, second)
+    roots, of = np.unique(roots, return_inverse=True)
+    joined = Joined(nodes, of, pa.nulls(len(roots), pa.string()))
+    least: list[str | None] = [None] * len(roots)
+    with by_row.open("rb") as rows:
+        for batch in read_batches(merged, ["group"]):
+            found, numbers = joined.find(np.fromfile(rows, KEY, len(batch)))
+            for number, name in zip(numbers.tolist(), batch["group"].filter(pa.array(found)).to_pylist(), strict=True):
+                least[number] = min(name, least[number] or name)
+    return joined._replace(names=pa.array(least, pa.string()))
 
 
 # --- sides --------------------------------------------------------------------------------------------------
 
 
-def side_of(groups: list[str], split: Split) -> list[str]:
-    """The side of each group: xxh3-64 of the group under the seed, as a share of 2**64, against the wanted shares.
+def sides_of(groups: pa.StringArray, split: Split) -> np.ndarray:
+    """The side of each group, as its number in SIDES: xxh3-64 of the group under the seed, as a share of 2**64.
 
     Validation lies at the low end and test at the high end, so a change of one share moves no row of the other.
     """
     low, high = int(split.validation * 2**64), 2**64 - int(split.test * 2**64)
-    hashes = (xxhash.xxh3_64_intdigest(group.encode(), split.seed % 2**64) for group in groups)
-    return ["validation" if value < low else "test" if value >= high else "train" for value in hashes]
+    digest, seed = xxhash.xxh3_64_intdigest, split.seed % 2**64
+    hashes = np.array([digest(group, seed) for group in groups.cast(pa.binary()).to_pylist()], np.uint64)
+    return np.where(hashes < low, VALIDATION, np.where(hashes >= high, TEST, TRAIN)).astype(np.uint8)
 
 
 class Guard:
@@ -140,33 +158,55 @@ class Guard:
         self._min_overlap = settings.min_overlap
         self.matrix = contamination.Matrix(self._benchmarks, sources)
 
-    def sides(self, batch: pa.RecordBatch, sides: list[str]) -> list[str]:
-        hits = contamination.hits(batch, self._benchmarks, self._min_overlap)
-        self.matrix.add(batch["source"], hits)
-        return ["held_out" if hit else side for hit, side in zip(hits.is_valid().to_pylist(), sides, strict=True)]
+    @property
+    def columns(self) -> list[str]:
+        """What it needs of the merged table: nothing where no benchmark is protected."""
+        return ["type", "turns", *COMPARED] if self._benchmarks.names else []
+
+    def hold_out(self, batch: pa.RecordBatch, sides: np.ndarray) -> None:
+        """Put the rows with a question on the side that is held out."""
+        if self._benchmarks.names:
+            hits = contamination.hits(batch, self._benchmarks, self._min_overlap)
+            self.matrix.add(batch["source"], hits)
+            sides[hits.is_valid().to_numpy(zero_copy_only=False)] = HELD_OUT
 
 
 def _write(
-    merged: Path, out: Path, split: Split, guard: Guard, joined: dict[str, str], accounts: dict[str, Ledger],
-    inputs: KeySpill, groups: KeySpill,
+    merged: Path, out: Path, split: Split, guard: Guard, joined: Joined | None, accounts: dict[str, Ledger],
+    by_row: Path, inputs: KeySpill, groups: KeySpill,
 ) -> None:  # fmt: skip
     """Write id, side, group for each merged row, in its order; emit keys for the checks."""
     sink = ParquetSink(out, SCHEMA, published=True)
-    for batch in read_batches(merged, ["id", "type", "turns", "source", "group", *COMPARED]):
-        names = [joined.get(group, group) for group in batch["group"].to_pylist()]
-        sides = guard.sides(batch, side_of(names, split))
-        sink.write(pa.RecordBatch.from_arrays([batch["id"], pa.array(sides), pa.array(names)], schema=SCHEMA))
-        keys = _keys(batch["input"], pa.array(names))
-        keys["side"] = [SIDES.index(side) for side in sides]
-        keys["source"] = pc.index_in(batch["source"], pa.array(list(accounts))).to_numpy()
-        inputs.add(keys)
-        turned = keys.copy()
-        turned["hi"], turned["lo"] = keys["group_hi"], keys["group_lo"]
-        groups.add(turned)
-        for value in pc.value_counts(batch["source"]).to_pylist():
-            accounts[value["values"]].rows_in += value["counts"]
-            accounts[value["values"]].rows_out += value["counts"]
+    with by_row.open("rb") as rows:
+        for batch in read_batches(merged, ["id", "source", "group", *guard.columns]):
+            keys = np.fromfile(rows, KEY, len(batch))
+            names = _renamed(batch["group"], keys, joined)
+            keys["side"] = sides_of(names, split)
+            guard.hold_out(batch, keys["side"])
+            sides = pa.array(SIDES).take(pa.array(keys["side"]))
+            sink.write(pa.RecordBatch.from_arrays([batch["id"], sides, names], schema=SCHEMA))
+            keys["source"] = pc.index_in(batch["source"], pa.array(list(accounts))).to_numpy()
+            inputs.add(keys)
+            turned = keys.copy()
+            turned["hi"], turned["lo"] = keys["group_hi"], keys["group_lo"]
+            groups.add(turned)
+            for value in pc.value_counts(batch["source"]).to_pylist():
+                accounts[value["values"]].rows_in += value["counts"]
+                accounts[value["values"]].rows_out += value["counts"]
     sink.close()
+
+
+def _renamed(names: pa.StringArray, keys: np.ndarray, joined: Joined | None) -> pa.StringArray:
+    """Give each joined group its common name, in `keys` too."""
+    if joined is None:
+        return names
+    found, numbers = joined.find(keys)
+    if not found.any():
+        return names
+    common = joined.names.take(pa.array(numbers))
+    hashes = hash128(common)
+    keys["group_hi"][found], keys["group_lo"][found] = hashes["hi"], hashes["lo"]
+    return pc.replace_with_mask(names, pa.array(found), common)
 
 
 # --- checks and figures ---------------------------------------------------------------------------------------
@@ -174,7 +214,7 @@ def _write(
 
 def _check(part: np.ndarray, what: str) -> None:
     """Raise LawError if rows of one key stand both in train and in validation."""
-    part = part[part["side"] != SIDES.index("held_out")]
+    part = part[part["side"] != HELD_OUT]
     leaks = int((part["side"] != part["side"][run_starts(part, ("hi", "lo"))]).sum())
     if leaks:
         raise LawError(

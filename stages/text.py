@@ -43,18 +43,23 @@ def words(texts: pa.StringArray) -> pa.StringArray:
 def _fold(texts: pa.StringArray, gap: bytes) -> pa.StringArray:
     if len(texts) == 0:
         return pa.array([], pa.string())
-    joined = _join(texts)
+    joined = join(texts)
     if not joined.isascii():
         joined = _fold_runs(joined, gap)
-    folded = joined.translate(_SPACED) if gap else joined.translate(_LOWER, _PUNCTUATION)
-    ends = np.flatnonzero(np.frombuffer(folded, np.uint8) == 0)
-    offsets = np.zeros(len(texts) + 1, np.int32)
-    offsets[1:] = ends - np.arange(len(texts))
-    values = folded.translate(None, _SEPARATOR)
-    return cast(pa.StringArray, pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(values)))
+    return apart(joined.translate(_SPACED) if gap else joined.translate(_LOWER, _PUNCTUATION))
 
 
-def _join(texts: pa.StringArray) -> bytes:
+def apart(joined: bytes) -> pa.StringArray:
+    """The texts of what `join` made of them."""
+    data = np.frombuffer(joined, np.uint8)
+    ends = np.flatnonzero(data == 0)
+    offsets = np.zeros(len(ends) + 1, np.int32)
+    offsets[1:] = ends - np.arange(len(ends))
+    values = joined.replace(_SEPARATOR, b"")
+    return cast(pa.StringArray, pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(values)))
+
+
+def join(texts: pa.StringArray) -> bytes:
     """All texts in one byte string, each ended by a NUL; null counts as empty."""
     texts = texts.fill_null("")
     whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
@@ -135,7 +140,7 @@ def repair(
     changed: dict[str, pa.BooleanArray] = {}
     if len(texts) == 0:
         return texts, changed
-    joined = _join(texts)
+    joined = join(texts)
     doubtful = {
         "newlines": b"\r" in joined,
         "controls": bool(joined.translate(None, _PLAIN + _SEPARATOR + b"\r")),  # any non-ASCII counts here
