@@ -1,0 +1,137 @@
+"""The stages of dvc.yaml with what they read and write, without importing DVC (0.2 s).
+
+Only what this project's dvc.yaml uses is understood: `foreach` over a mapping, and `${key}`, `${item}` and names of
+params in strings. A test compares the result with dvc.lock, which DVC wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from mhdata.workspace import Workspace
+from stages.errors import PipelineError
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NAME = re.compile(r"\$\{([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: paths are relative to the root."""
+
+    name: str
+    description: str
+    command: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+
+
+class Graph:
+    """All stages by name, in the order of dvc.yaml."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self.stages = {stage.name: stage for stage in stages}
+
+    @cached_property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """For each stage the stages whose outputs it reads."""
+        makers = {out: stage.name for stage in self.stages.values() for out in stage.outs}
+        return {
+            stage.name: tuple(dict.fromkeys(maker for dep in stage.deps for maker in _makers(dep, makers)))
+            for stage in self.stages.values()
+        }
+
+    def upstream(self, names: Iterable[str]) -> list[str]:
+        """The stages and all that they need, each after what it reads. No names: all stages."""
+        order: dict[str, None] = {}
+        pending = [(name, False) for name in reversed(list(names) or list(self.stages))]
+        while pending:
+            name, ready = pending.pop()
+            if ready:
+                order[name] = None
+            elif name not in order:
+                pending.append((name, True))
+                pending += [(parent, False) for parent in reversed(self.parents[name]) if parent not in order]
+        return list(order)
+
+    def downstream(self, names: Iterable[str]) -> set[str]:
+        """The stages and all that read their outputs, however far."""
+        found = set(names)
+        for name in self.upstream([]):
+            if any(parent in found for parent in self.parents[name]):
+                found.add(name)
+        return found
+
+    def export(self, name: str) -> str:
+        """The stage that makes a format. Raises KeyError if there is none."""
+        for stage in (f"export@{name}", f"export_{name}"):
+            if stage in self.stages:
+                return stage
+        raise KeyError(name)
+
+    @property
+    def formats(self) -> list[str]:
+        """All formats that have a stage."""
+        return sorted(match[1] for name in self.stages if (match := re.fullmatch(r"export[@_](\w+)", name)))
+
+
+def _makers(dep: str, makers: dict[str, str]) -> Iterator[str]:
+    if dep in makers:
+        yield makers[dep]
+        return
+    for out, maker in makers.items():
+        if dep.startswith(f"{out}/") or out.startswith(f"{dep}/"):
+            yield maker
+
+
+def load(workspace: Workspace) -> Graph:
+    """Read dvc.yaml and params.yaml."""
+    stages = _read(workspace, "dvc.yaml").get("stages", {})
+    params = _read(workspace, "params.yaml")
+    return Graph(stage for name, entry in stages.items() for stage in _expand(name, entry, params))
+
+
+def _read(workspace: Workspace, name: str) -> Any:
+    try:
+        return yaml.load(workspace.path(name).read_bytes(), Loader=_LOADER)  # noqa: S506 it is a safe loader
+    except FileNotFoundError:
+        raise PipelineError(f"{name} is missing: restore it with `git checkout {name}`") from None
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _expand(name: str, entry: dict[str, Any], params: dict[str, Any]) -> Iterator[Stage]:
+    if "foreach" not in entry:
+        yield _stage(name, entry, params)
+        return
+    over = entry["foreach"]
+    if isinstance(over, str):
+        over = _lookup(over.removeprefix("${").removesuffix("}"), params)
+    items = over.items() if isinstance(over, dict) else ((str(item), item) for item in over)
+    for key, item in items:
+        yield _stage(f"{name}@{key}", entry["do"], {**params, "key": key, "item": item})
+
+
+def _stage(name: str, entry: dict[str, Any], values: dict[str, Any]) -> Stage:
+    def fill(text: str) -> str:
+        return _NAME.sub(lambda match: str(_lookup(match[1], values)), text)
+
+    def paths(key: str) -> list[str]:
+        return [fill(next(iter(path)) if isinstance(path, dict) else path) for path in entry.get(key, [])]
+
+    command = entry["cmd"] if isinstance(entry["cmd"], str) else " && ".join(entry["cmd"])
+    outs = paths("outs") + paths("metrics") + paths("plots")
+    return Stage(name, fill(entry.get("desc", name)), fill(command), tuple(paths("deps")), tuple(outs))
+
+
+def _lookup(dotted: str, values: dict[str, Any]) -> Any:
+    found: Any = values
+    for part in dotted.strip().split("."):
+        found = found[part]
+    return found
