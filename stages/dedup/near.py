@@ -15,7 +15,8 @@ whatever their source and whether or not they may be removed. The bands miss 2 o
 two clusters, and fewer than 2 of 100 between 0.5 and 0.7.
 
 Templates. Three-word shingles of rows that were filled into one form, as TRACE's and the transcripts of Psych-101 are,
-reach 0.7 between rows that differ in all that matters (65 of 65 pairs read by eye). Such rows must not be removable.
+reach 0.7 between rows that differ in all that matters, in every one of 50 pairs read by eye. Such rows must not be
+removable.
 
 Same answers. A response of at least `short` words that reaches `remove` under an input that does not is reported with
 its pair. With `answers="drop"` only the row of lowest rank stays of those that share an answer; "report" keeps all.
