@@ -94,17 +94,21 @@ class _Rows:
             rest = self._rest if self._rest else next(self._batches, None)
             if rest is None:
                 break
-            parts.append(rest.slice(0, count))
+            parts.append(rest.slice(0, count).select(["id", "side"]))
             self._rest = rest.slice(len(parts[-1]))
             count -= len(parts[-1])
-        empty = pa.schema([("id", pa.string()), ("side", pa.string())]).empty_table()
-        table = pa.Table.from_batches(parts) if parts else empty
-        return table.combine_chunks().to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], empty.schema)
+        return _whole(pa.Table.from_batches(parts, pa.schema([("id", pa.string()), ("side", pa.string())])))
 
 
 def _read(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.RecordBatch:
-    table = file.read_row_group(group, columns=columns, use_threads=False).select(columns).combine_chunks()
-    return table.to_batches()[0]
+    return _whole(file.read_row_group(group, columns=columns, use_threads=False).select(columns))
+
+
+def _whole(table: pa.Table) -> pa.RecordBatch:
+    """A table as one batch, also one without rows."""
+    columns = [column.combine_chunks() for column in table.columns]
+    arrays = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
 
 
 def _texts(file: pq.ParquetFile, group: int, door: Door, reasons: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:

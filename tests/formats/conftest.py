@@ -1,0 +1,3 @@
+from tests.formats.exporting import exported
+
+__all__ = ["exported"]
