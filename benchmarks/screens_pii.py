@@ -1,6 +1,6 @@
 """What the pii screen finds in real texts: a draw to label by eye, the score of the labels, and the cost.
 
-    MHDATA_REAL=... python -m benchmarks.screens_pii draw OUT_FOLDER    texts to label; OUT_FOLDER is no part of the repository
+    MHDATA_REAL=... python -m benchmarks.screens_pii draw OUT_FOLDER    texts to label, outside the repository
     MHDATA_REAL=... python -m benchmarks.screens_pii score              precision and recall by class and source
     MHDATA_REAL=... python -m benchmarks.screens_pii cost               CPU seconds by MB of text and source
 
@@ -37,10 +37,13 @@ csv.field_size_limit(10**9)
 
 STRATA: dict[str, re.Pattern[str]] = {
     "strong": re.compile(
-        r"@\w|://|www\.|\w\.(?:com|org|net|gov|edu|ca|io)\b|\bu/\w{3}|(?:\d[^\w\n]{0,3}){7}|\w#\d{4}\b|(?:\w+ ?[\[(] ?at ?[\])])", re.I
+        r"@\w|://|www\.|\w\.(?:com|org|net|gov|edu|ca|io)\b|\bu/\w{3}|(?:\d[^\w\n]{0,3}){7}|\w#\d{4}\b"
+        r"|(?:\w+ ?[\[(] ?at ?[\])])",
+        re.I,
     ),
     "named": re.compile(
-        r"\b(?:Dr|Mr|Mrs|Ms|Prof)\b|\b[Nn]ame is|\bnamed\b|\bcalled [A-Z]|(?<=[a-z,] )[A-Z][a-z]{2,}|[~-] ?[A-Z][a-z]+\W*$|, [A-Z]{3,}"
+        r"\b(?:Dr|Mr|Mrs|Ms|Prof)\b|\b[Nn]ame is|\bnamed\b|\bcalled [A-Z]|(?<=[a-z,] )[A-Z][a-z]{2,}"
+        r"|[~-] ?[A-Z][a-z]+\W*$|, [A-Z]{3,}"
     ),
     "cue": re.compile(
         r"\d{3}|discord|snap|insta|telegram|skype|kik\b|twitter|username|\bstreet\b|address|\bborn\b|\bssn\b|insurance|phone"
@@ -49,8 +52,9 @@ STRATA: dict[str, re.Pattern[str]] = {
     ),
     "neither": re.compile(""),
 }
-SHARES = {"flagged": 75, "strong": 90, "named": 45, "cue": 12, "neither": 12}  # texts of each stratum of a source that are drawn
-FEWER = {"trace": 8, "psych_101": 6, "mentalchat16k_interview": 20, "mentalchat16k_synthetic": 20}  # at most, of long texts
+# Texts of each stratum of a source that are drawn, and at most how many of a source with long texts.
+SHARES = {"flagged": 75, "strong": 90, "named": 45, "cue": 12, "neither": 12}
+FEWER = {"trace": 8, "psych_101": 6, "mentalchat16k_interview": 20, "mentalchat16k_synthetic": 20}
 LINKS_ONLY = ("psych_101",)  # what the screen's params leave to the e-mail and URL gate, by type of record
 
 
@@ -85,7 +89,9 @@ TEXTS: dict[str, Callable[[Path], Iterator[str]]] = {
     "human_like_dpo": _dpo,
     "depression_reddit": _csv("depression_reddit/depression_dataset_reddit_cleaned.csv", "clean_text"),
     "epitome": _csv("candidates/epitome/emotional-reactions-reddit.csv", "seeker_post", "response_post"),
-    "trace": _json_lines("trace/data/splits/train.jsonl", lambda r: [m["content"] for m in r["messages"] if m["role"] != "system"]),
+    "trace": _json_lines(
+        "trace/data/splits/train.jsonl", lambda r: [m["content"] for m in r["messages"] if m["role"] != "system"]
+    ),
     "psych_101": _json_lines("psych_101/prompts_training.jsonl", lambda r: [r["text"]]),
 }
 
@@ -123,8 +129,9 @@ def strata() -> Iterator[tuple[str, str, str, list[tuple[str, list[Label]]]]]:
         groups: dict[tuple[str, str], list[tuple[str, str, list[Label]]]] = {}
         texts = list(distinct(source, seen))
         for (key, text), hits in zip(texts, found([text for _, text in texts], source in LINKS_ONLY), strict=True):
-            flagged = any(hit.tier != "public" for hit in hits)
-            stratum = "flagged" if flagged else next(name for name, pattern in STRATA.items() if pattern.search(text))
+            stratum = next(name for name, pattern in STRATA.items() if pattern.search(text))
+            if any(hit.tier != "public" for hit in hits):
+                stratum = "flagged"
             groups.setdefault(("dev" if int(key[0], 16) < 8 else "test", stratum), []).append((key, text, hits))
         for (draw, stratum), members in sorted(groups.items()):
             yield source, draw, stratum, [(text, hits) for _, text, hits in sorted(members)]
@@ -148,8 +155,8 @@ def labelled() -> Iterator[Drawn]:
         chosen = [(text, hits, known[text_hash(text)].stratum) for text, hits in members if text_hash(text) in known]
         once = sum(was == "flagged" != stratum for _, _, was in chosen)
         for text, hits, was in chosen:
-            alone = was == "flagged" != stratum
-            yield Drawn(source, draw, stratum, 1.0 if alone else (len(members) - once) / (len(chosen) - once), text, hits)
+            weight = 1.0 if was == "flagged" != stratum else (len(members) - once) / (len(chosen) - once)
+            yield Drawn(source, draw, stratum, weight, text, hits)
 
 
 def write_draw(folder: str) -> None:

@@ -19,11 +19,9 @@ def in_link(view: str, at: int) -> bool:
 
 @cache
 def _order() -> re.Pattern[str]:
-    return re.compile(
-        rf"(?:\b{lists.any_of('not_phone')}(?:'s)?\b[ .:#=-]{{0,4}}(?:(?:no|number|num|code|id|is|was|of|to|for|my|the|with|are|were|at|usd)\b[ .:#=-]{{0,3}}){{0,3}}"
-        rf"|\b{lists.any_of('not_phone')}s?[:#] ?)[\d ,./-]{{0,40}}$",
-        re.I,
-    )
+    word = lists.any_of("not_phone")
+    filler = r"(?:(?:no|number|num|code|id|is|was|of|to|for|my|the|with|are|were|at|usd)\b[ .:#=-]{0,3}){0,3}"
+    return re.compile(rf"(?:\b{word}(?:'s)?\b[ .:#=-]{{0,4}}{filler}|\b{word}s?[:#] ?)[\d ,./-]{{0,40}}$", re.I)
 
 
 def of_order(view: str, start: int) -> bool:

@@ -287,7 +287,7 @@ def streets(gate: Gate) -> Positions:
 
 
 def postal(gate: Gate) -> Positions:
-    """"P.O. Box 12", "postcode AB1 2CD", and the five digits of "IL 62704"."""
+    """The box of "P.O. Box 12", "postcode AB1 2CD", and the five digits of "IL 62704"."""
     cues = _with_digit_within(gate, gate.words.start[gate.words.are("postal")], 20)
     digits, data = gate.digits, gate.data
     zips = digits.start[(digits.length == 5) & (digits.start > 4)]
@@ -321,7 +321,7 @@ def named(gate: Gate) -> Positions:
 
 
 def credentials(gate: Gate) -> Positions:
-    """"LMFT", "PhD" after a name: written with a capital."""
+    """Words such as LMFT and PhD, written with a capital."""
     return gate.words.start[gate.words.are("credential") & gate.words.capital]
 
 

@@ -14,7 +14,9 @@ from stages.screens.pii.spans import HINT, PERSONAL, Span, before
 
 # --- cards -------------------------------------------------------------------------------------------
 
-_CARD = re.compile(r"(?<![\d.])(?:\d{4}(?:[ -]?\d{4}){3}(?:[ -]?\d{1,3})?|3\d{3}[ -]?\d{6}[ -]?\d{4,5}|\d{13,19})(?![\d])")
+_CARD = re.compile(
+    r"(?<![\d.])(?:\d{4}(?:[ -]?\d{4}){3}(?:[ -]?\d{1,3})?|3\d{3}[ -]?\d{6}[ -]?\d{4,5}|\d{13,19})(?!\d)"
+)
 # First digits and lengths by issuer (ISO/IEC 7812): American Express, Visa, Mastercard, Discover, Diners, JCB.
 _ISSUERS = re.compile(
     r"3[47]\d{13}|4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
@@ -88,8 +90,13 @@ _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", 
 # Networks that name no one: this host, private, link-local, multicast and reserved. A list of our own, because what
 # `ipaddress` calls private changed between Python 3.11 and 3.13.
 _NOBODY = tuple(
-    ipaddress.ip_network(net)
-    for net in "0.0.0.0/8 10.0.0.0/8 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 224.0.0.0/3 ::/127 fe80::/10 fc00::/7 ff00::/8".split()
+    map(
+        ipaddress.ip_network,
+        [
+            *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+            *("224.0.0.0/3", "::/127", "fe80::/10", "fc00::/7", "ff00::/8"),
+        ],
+    )
 )
 _RESOLVERS = {"1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9"}
 
@@ -129,9 +136,11 @@ def _ip(match: re.Match[str]) -> Iterator[Span]:
 
 _ID_WORD = r"(?:id|identification|number|num|no\.?|#|card number)"
 _MEDICAL = re.compile(
-    rf"(?P<kind>MRN|medical record|medical|patient|NHS|medicare|medicaid|insurance|insured|member|policy|chart|subscriber|hospital"
-    rf"|health(?: ?care| insurance| card)?)(?P<named>(?: (?:record|member|card|policy|claim|insurance|patient|file|{_ID_WORD})\b)*(?: ?#)?)"
-    rf"(?: (?:is|was|of))?[ :#=-]{{0,4}}(?:it'?s )?(?P<value>(?=[A-Z0-9 -]{{0,6}}\d)[A-Z]{{0,5}}-?\d(?:[ -]?[A-Z0-9]){{3,14}})(?![\w])",
+    r"(?P<kind>MRN|medical record|medical|patient|NHS|medicare|medicaid|insurance|insured|member|policy|chart"
+    r"|subscriber|hospital|health(?: ?care| insurance| card)?)"
+    rf"(?P<named>(?: (?:record|member|card|policy|claim|insurance|patient|file|{_ID_WORD})\b)*(?: ?#)?)"
+    r"(?: (?:is|was|of))?[ :#=-]{0,4}(?:it'?s )?"
+    r"(?P<value>(?=[A-Z0-9 -]{0,6}\d)[A-Z]{0,5}-?\d(?:[ -]?[A-Z0-9]){3,14})(?!\w)",
     re.I,
 )
 
@@ -179,7 +188,11 @@ _BIRTH = re.compile(
     r"(?:[ :=(-]|is|was|on|the|of|it's|falls|a|my|in|at|'s|both|hospital|this|and){0,14}$",
     re.I,
 )
-_PERSON = re.compile(r"\b(?:i|i'm|me|my|he|she|his|her|we|our|they|you|who|son|daughter|baby|mother|father|brother|sister|twins?|client|patient)\b|(?:^|\n)\W*$", re.I)
+_PERSON = re.compile(
+    r"\b(?:i|i'm|me|my|he|she|his|her|we|our|they|you|who|son|daughter|baby|mother|father|brother|sister|twins?|client"
+    r"|patient)\b|(?:^|\n)\W*$",
+    re.I,
+)
 _FAMOUS = re.compile(r"[A-Z][\w.]+ [A-Z][\w.]+(?: [A-Z]\w+)? (?:\([^)]*|was |is |, )?$")
 
 

@@ -14,7 +14,7 @@ _DATA = Path(__file__).parent / "data"
 @cache
 def _yaml(name: str) -> dict[str, Any]:
     text = (_DATA / name).read_text(encoding="utf-8")
-    return cast(dict[str, Any], yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    return cast(dict[str, Any], yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506
 
 
 @cache

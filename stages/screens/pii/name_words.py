@@ -92,9 +92,9 @@ def _pet_names(view: str) -> frozenset[str]:
 @lru_cache(maxsize=4)
 def _pairs(view: str) -> tuple[frozenset[str], frozenset[str]]:
     """First and last words of the full names in the text, titles aside."""
-    pairs = re.findall(r"\b([A-Z][a-z]+) (?=([A-Z][a-z]+))", view)
-    titles = lists.words("title")
-    pairs = [(a, b) for a, b in pairs if a.lower() not in titles and is_word(b) and b.lower() not in lists.words("common_word")]
+    titles, common = lists.words("title"), lists.words("common_word")
+    found = re.findall(r"\b([A-Z][a-z]+) (?=([A-Z][a-z]+))", view)
+    pairs = [(a, b) for a, b in found if a.lower() not in titles and is_word(b) and b.lower() not in common]
     return frozenset(a for a, _ in pairs), frozenset(b for _, b in pairs)
 
 

@@ -13,7 +13,16 @@ from functools import cache
 from stages.params import Pii
 from stages.screens.pii import lists
 from stages.screens.pii.name_words import (
-    TITLE, famous, given_in_full, hint, is_given, is_word, name_at, of_fiction, of_pet, surname_in_full,
+    TITLE,
+    famous,
+    given_in_full,
+    hint,
+    is_given,
+    is_word,
+    name_at,
+    of_fiction,
+    of_pet,
+    surname_in_full,
 )  # fmt: skip
 from stages.screens.pii.spans import Span, before
 
@@ -29,7 +38,8 @@ _SELF = re.compile(r"\b(?:my|his|her|their) (?:\w+ )?name|\bi'?m |\bi am |calls?
 _OF_A_THING = re.compile(r"(?<!my )(?<!his )(?<!her )(?<!first )(?<!last )(?<!full )(?<!real )\b\w{3,} name: ?$", re.I)
 _NAME_IS = re.compile(r"\bname(?:'s| is| was| s) $|\bnamed $", re.I)
 _GREETING = re.compile(
-    r"(?:^|\n|[.!?] )(?:hi|hello|hey|dear|hiya|good (?:morning|evening|afternoon)|thanks|thank you)(?: there)?,? $", re.I
+    r"(?:^|\n|[.!?] )(?:hi|hello|hey|dear|hiya|good (?:morning|evening|afternoon)|thanks|thank you)(?: there)?,? $",
+    re.I,
 )
 _ADDRESS = re.compile(r"(?:(?:^|[.!?\n] ?)(?:hi|hello|hey|dear|hiya)|\bcalls? me),? $", re.I)
 _OWN = re.compile(r"\b(?:my|our|your)\b", re.I)
@@ -157,7 +167,8 @@ def _cued(view: str, at: int, name: str, ahead: str) -> tuple[str, int] | None:
 
 
 def _introduced(view: str, ahead: str) -> bool:
-    if not _INTRODUCTION.search(ahead) or not re.search(r"\bname|named", ahead[-12:], re.I) or _OF_A_THING.search(ahead):
+    says_name = re.search(r"\bname|named", ahead[-12:], re.I) and _INTRODUCTION.search(ahead)
+    if not says_name or _OF_A_THING.search(ahead):
         return False
     return _SELF.search(ahead) is not None or not of_fiction(view)
 
@@ -184,11 +195,8 @@ _IS_CLINICIAN = re.compile(r", [\w ]{0,20}(?:psychologist|therapist|counsel)", r
 
 @cache
 def _before_title() -> re.Pattern[str]:
-    title = lists.any_of("title")
-    return re.compile(
-        rf"\b{lists.any_of('before_title')}\b,?(?: \w+){{0,2}} {title}\b\.? ?$|(?:^|[.!?\n-]) ?(?:dr|mr|mrs|ms|miss|prof)\.? ?$",
-        re.I,
-    )
+    inside = rf"\b{lists.any_of('before_title')}\b,?(?: \w+){{0,2}} {lists.any_of('title')}\b\.? ?$"
+    return re.compile(rf"{inside}|(?:^|[.!?\n-]) ?(?:dr|mr|mrs|ms|miss|prof)\.? ?$", re.I)
 
 
 def _private_title(view: str, at: int, name: str) -> bool:
@@ -228,7 +236,8 @@ def _recurs(word: str) -> bool:
 
 def _stands_alone(view: str, start: int, end: int) -> bool:
     """No part of another full name."""
-    return not re.match(r" [A-Z][a-z]", view[end : end + 3]) and not re.search(r"[A-Z][a-z]+ $", before(view, start, 12))
+    goes_on = re.match(r" [A-Z][a-z]", view[end : end + 3])
+    return not goes_on and not re.search(r"[A-Z][a-z]+ $", before(view, start, 12))
 
 
 def _doubtful(view: str, start: int, word: str) -> bool:

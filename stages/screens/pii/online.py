@@ -64,7 +64,8 @@ def spelled_emails(view: str, at: int, params: Pii) -> Iterator[Span]:
     low, high = max(0, at - 60), at + 60
     for match in _SPELLED.finditer(view, low, high):
         domain = _DOT.sub(".", match["domain"]).replace(" ", "")
-        if match.start() <= at < match.end() and "@" not in match.group() and domain.rpartition(".")[2].lower() in _top_domains():
+        known = domain.rpartition(".")[2].lower() in _top_domains()
+        if match.start() <= at < match.end() and "@" not in match.group() and known:
             yield _mail(view, match.start(), match.end(), match["local"], domain, "spelled", params)
 
 
@@ -81,7 +82,7 @@ _BARE_HOST = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}$")
 _BARE_TOP = {"com", "org", "net", "edu", "gov", "info", "io", "app", "gg", "blog", "online", "health", "link"}
 _COUNTRY = re.compile(r"\.(?:(?:co|org|ac|gov|com|net)\.)?(?:uk|ca|au|nz|ie|de|fr|eu)\b")
 _NEXT_URL = re.compile(r"https?://|(?<=[a-z])www\.", re.I)
-_GLUED_PATH = re.compile(r"(?:\.(?:html?|php|aspx?|pdf|gif|jpe?g|png)|/)(?=[A-Z][a-z]*$)|\?(?=[A-Z][a-z]*$)|(?<=[a-z]{3})(?=[A-Z][a-z]*$)")
+_GLUED_PATH = re.compile(r"(?:\.(?:html?|php|aspx?|pdf|gif|jpe?g|png)|/|\?|(?<=[a-z]{3}))(?=[A-Z][a-z]*$)")
 _GLUED_HOST = re.compile(r"\.(?:com|org|net|edu|gov|ca|info|io)(?=[A-Z\d).]|\.?[A-Z][a-z]+$)", re.I)
 
 
@@ -103,14 +104,18 @@ def _url_start(view: str, at: int) -> int | None:
         scheme = _SCHEME.search(view, max(0, at - 5), at)
         return scheme.start() if scheme else None
     if view[at] in "wW":
-        return None if at > 0 and view[at - 1] == "/" else at
+        inside = view[at - 1 : at] == "/" or view[max(0, at - 4) : at].lower() == "www."
+        return None if inside else at
     host = _BARE_HOST.search(view, max(0, at - 100), at)
     if host is None or (host.start() > 0 and view[host.start() - 1] in "@/.-_"):
         return None
     if "www." in host.group().lower():
         return None
     top = re.match(r"[A-Za-z]+", view[at + 1 : at + 25])
-    known = top is not None and (top.group().lower() in _BARE_TOP or _COUNTRY.match(view, at) or (view[at + 3 : at + 4] == "/" and top.group().islower()))
+    if top is None:
+        return None
+    has_path = view[at + 3 : at + 4] == "/" and top.group().islower()  # t.me/name
+    known = top.group().lower() in _BARE_TOP or has_path or _COUNTRY.match(view, at) is not None
     return host.start() if known and _is_bare(host.group(), view[at + 1 : at + 2]) else None
 
 
@@ -131,7 +136,7 @@ def _trim(url: str) -> str:
         if after and not after.startswith("."):
             return host[: glued.end()]
     if glued := _GLUED_PATH.search(url, host_end):
-        url = url[: glued.end()] if not glued.group() == "?" else url[: glued.start()]
+        url = url[: glued.end()].removesuffix("?")
     url = url.rstrip(".,;:!?*'~-")
     while url.endswith(")") and url.count("(") < url.count(")"):
         url = url[:-1].rstrip(".,;:!?*'~-")
@@ -164,7 +169,8 @@ def user_paths(view: str, at: int, params: Pii) -> Iterator[Span]:
     """`u/name` and `/u/name`; `at` is the u."""
     match = _USER_PATH.match(view, at)
     ahead = before(view, at, 2)
-    inside = ahead[-1:].isalnum() or (ahead[-1:] == "/" and len(ahead) == 2 and (ahead[0].isalnum() or ahead[0] in "/.:"))
+    path = len(ahead) == 2 and ahead[1] == "/" and (ahead[0].isalnum() or ahead[0] in "/.:")
+    inside = path or ahead[-1:].isalnum()
     if match is None or inside:
         return
     if match.group(1).lower() in lists.words("not_handle"):
@@ -188,8 +194,9 @@ _VALUE = r"[\"'(]?(?P<value>@?\w[\w.-]{1,31}(?:#\d{4})?)"
 
 @cache
 def _platform_then_name() -> re.Pattern[str]:
+    kind = r"(?P<kind>(?: (?:id|tag|user ?name|handle|account|name|profile|acc|gamertag|friend code))*)"
     return re.compile(
-        rf"{lists.any_of('platform')}(?:'s)?(?P<kind>(?: (?:id|tag|user ?name|handle|account|name|profile|acc|gamertag|friend code))*)"
+        rf"{lists.any_of('platform')}(?:'s)?{kind}"
         rf"(?P<link>(?: ?[:=] ?| [-(] ?| (?:is|are|was|at|as|me at|me @|it's|its|would be)[: ] ?| @ ?| )+){_VALUE}",
         re.I,
     )
@@ -213,7 +220,7 @@ def platform_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     if at > 0 and view[at - 1] in "./@-#_":
         return
     match = _platform_then_name().match(view, at, at + 110)
-    if match and _is_user_name(match["value"], match["link"], match["kind"] + view[at : at + 8], view[match.end() : match.end() + 1]):
+    if match and _is_user_name(match, view[at : at + 8], view[match.end() : match.end() + 1]):
         yield _platform_span(match)
         return
     platform = re.match(rf"{lists.any_of('platform')}\b", view[at : at + 15], re.I)
@@ -232,12 +239,13 @@ def _is_plain_number(value: str) -> bool:
     return re.fullmatch(r"[\d.,-]+(?:st|nd|rd|th|k|am|pm|%|s|x|hrs?|min)?", value, re.I) is not None
 
 
-def _is_user_name(value: str, link: str, kind: str, after: str) -> bool:
+def _is_user_name(match: re.Match[str], platform: str, after: str) -> bool:
     """Whether a word beside a platform is a user name: by its own signs, or by a firm link and no common word."""
-    value = value.strip(".-@\"'")
-    if len(value) < 3 or value.lower() in lists.words("common_word") or re.fullmatch(rf"{lists.any_of('platform')}", value, re.I):
+    value, link = match["value"].strip(".-@\"'"), match["link"]
+    word = value.lower()
+    if len(value) < 3 or word in lists.words("common_word") or word in lists.words("platform"):
         return False
-    firm = _FIRM_KIND.search(kind) is not None
+    firm = _FIRM_KIND.search(match["kind"] + platform) is not None
     if _is_plain_number(value):
         return firm and len(value) >= 7 and value.isdigit()
     signed = _SIGNED.search(value) is not None

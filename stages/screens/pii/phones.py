@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 from stages.params import Pii
 from stages.screens.pii import lists, policy
 from stages.screens.pii.context import in_link, of_order
-from stages.screens.pii.spans import PERSONAL, Span, before
+from stages.screens.pii.spans import Span, before
 
 _GAP = r"[ ./-]{0,3}"
 _EXTENSION = r"(?: ?(?:x|ext\.?|extension) ?\d{1,5})?"
@@ -26,7 +27,9 @@ _AMERICAN = re.compile(
 _TRUNK = re.compile(rf"(?<!\d)\(?0\d{{1,4}}\)?(?:{_GAP}\d{{2,8}}){{1,4}}(?!\d)")
 _LOCAL = re.compile(r"(?<![\d+-])(?:[2-9]\d\d[ .-]\d{4}|[2-9]\d{3}[ -]\d{4})(?![\d-])")
 _BARE = re.compile(r"(?<!\d)\d{10,11}(?!\d)")
-_UNIT_AFTER = re.compile(r" ?(?:mg|mcg|ml|g|kg|%|units?|years?|people|miles|km|points?|dollars|usd|words|steps|times|/\d)\b", re.I)
+_UNIT_AFTER = re.compile(
+    r" ?(?:mg|mcg|ml|g|kg|%|units?|years?|people|miles|km|points?|dollars|usd|words|steps|times|/\d)\b", re.I
+)
 _YEARS = re.compile(r"(?:1[5-9]|20)\d\d ?- ?(?:1[5-9]|20)\d\d")
 
 
@@ -38,7 +41,9 @@ def _cue_before() -> re.Pattern[str]:
 
 @cache
 def _cue_after() -> re.Pattern[str]:
-    return re.compile(r"[ ,)(-]{0,3}(?:is|was)? ?(?:\(?(?:cell|mobile|home|work|text|call|phone|whatsapp|tel|office)\b|(?:my|her|his|their) (?:number|cell|phone|mobile))", re.I)
+    line = r"\(?(?:cell|mobile|home|work|text|call|phone|whatsapp|tel|office)\b"
+    owner = r"(?:my|her|his|their) (?:number|cell|phone|mobile)"
+    return re.compile(rf"[ ,)(-]{{0,3}}(?:is|was)? ?(?:{line}|{owner})", re.I)
 
 
 def phones(view: str, at: int, params: Pii) -> Iterator[Span]:
@@ -86,7 +91,7 @@ def _confirm(view: str, start: int, end: int, check: str, cue_needed: bool, para
     cue = _cue_before().search(view, max(0, start - 45), start) or _cue_after().match(view, end)
     if in_link(view, start) or _YEARS.fullmatch(text) or _UNIT_AFTER.match(view, end):
         return None
-    if of_order(view, start) and not _named_phone(view, start):
+    if of_order(view, start) and not _NAMED.search(before(view, start, 30)):
         return None
     number = _parse(text, check, params.regions)
     sure = check == "shape" and not cue_needed and number is not None and number[2]
@@ -108,13 +113,13 @@ def _confirm(view: str, start: int, end: int, check: str, cue_needed: bool, para
 def _glued(view: str, start: int, cue: bool) -> bool:
     """Part of something longer: a decimal, a code, money, a name."""
     previous = view[start - 1 : start]
-    if previous in ("$", "£", "€", "=", "_", "@", ",") or (previous in ("/", "-", ".") and view[start - 2 : start - 1].isalnum() and not cue):
+    if previous in ("$", "£", "€", "=", "_", "@", ","):
         return True
-    return previous.isalnum() and not cue
+    joined = previous in ("/", "-", ".") and view[start - 2 : start - 1].isalnum()
+    return (joined or previous.isalnum()) and not cue
 
 
-def _named_phone(view: str, start: int) -> bool:
-    return re.search(r"\b(?:phone|cell|mobile|tel|text|call)\b[^.!?\n]{0,12}$", before(view, start, 30), re.I) is not None
+_NAMED = re.compile(r"\b(?:phone|cell|mobile|tel|text|call)\b[^.!?\n]{0,12}$", re.I)
 
 
 def _digits(text: str) -> str:
@@ -145,24 +150,30 @@ def _parse(text: str, check: str, regions: tuple[str, ...]) -> tuple[str, str, b
 def _drama(text: str, region: str | None) -> bool:
     """Numbers that regulators keep for stories, and mobile shapes: no plan lists them as valid."""
     digits = re.sub(r"\D", "", text)
-    return (region == "GB" and digits.startswith(("07", "02")) and len(digits) == 11) or (region == "AU" and digits.startswith("04"))
+    british = region == "GB" and digits.startswith(("07", "02")) and len(digits) == 11
+    return british or (region == "AU" and digits.startswith("04"))
+
+
+_FIRM = re.compile(
+    r"\b(?:call|text|phone|cell|mobile|tel|ring|reach (?:me|him|her|us)|dial|whatsapp|number is|number'?s|number:"
+    r"|landline)\b[^.!?\n]{0,25}$",
+    re.I,
+)
 
 
 def _local(view: str, start: int, end: int, cue: bool) -> Span | None:
     """Seven or eight digits without an area: only beside a firm word for calling."""
     if not cue or re.search(r"[\d.,]$", before(view, start, 1)):
         return None
-    firm = re.search(
-        r"\b(?:call|text|phone|cell|mobile|tel|ring|reach (?:me|him|her|us)|dial|whatsapp|number is|number'?s|number:|landline)\b[^.!?\n]{0,25}$",
-        before(view, start, 45), re.I,
-    )  # fmt: skip
-    if firm is None and _cue_after().match(view, end) is None:
+    if not _FIRM.search(before(view, start, 45)) and _cue_after().match(view, end) is None:
         return None
     tier, reason = policy.phone_tier("", _digits(view[start:end]), view, start, end, frozenset())
     return Span(start, end, "phone", tier, reason or "local", 75)
 
 
-def _span(view: str, start: int, end: int, country: str, national: str, check: str, confidence: int, params: Pii) -> Span:
+def _span(
+    view: str, start: int, end: int, country: str, national: str, check: str, confidence: int, params: Pii
+) -> Span:
     tier, reason = policy.phone_tier(country, national, view, start, end, frozenset(params.helplines))
     return Span(start, end, "phone", tier, reason or check, confidence)
 
@@ -170,14 +181,15 @@ def _span(view: str, start: int, end: int, country: str, national: str, check: s
 # --- spelled out -------------------------------------------------------------------------------------
 
 _SPELLED = re.compile(
-    r"(?:(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|nought|\d{1,4})\b[ ,.-]{0,3}){7,16}", re.I
+    r"(?:(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|nought|\d{1,4})\b[ ,.-]{0,3}){7,16}",
+    re.I,
 )
 _VALUES = {"zero": 0, "oh": 0, "nought": 0, "one": 1, "two": 2, "three": 3, "four": 4}
 _VALUES |= {"five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
 
 
 def spelled_phones(view: str, at: int, params: Pii) -> Iterator[Span]:
-    """"five five five, one two ..."; `at` is the first letter of the first number word."""
+    """A number in words ("five five five, one two ..."); `at` is the first letter of the first number word."""
     low = at
     while low > max(0, at - 12) and view[low - 1] in "0123456789 -.,":
         low -= 1
@@ -185,13 +197,13 @@ def spelled_phones(view: str, at: int, params: Pii) -> Iterator[Span]:
     if match is None or not match.start() <= at < match.end():
         return
     digits = _spell(match.group().lower())
-    steps = {b - a for a, b in zip(digits, digits[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(digits)}
     end = match.start() + len(match.group().rstrip(" ,.-"))
     cue = _cue_before().search(view, max(0, match.start() - 45), match.start()) or _cue_after().match(view, end)
     if len(digits) not in (7, 10, 11) or steps <= {1} or steps <= {-1} or not (cue or len(digits) >= 10):
         return
-    tier, reason = policy.phone_tier("1", "".join(map(str, digits))[-10:], view, match.start(), end, frozenset(params.helplines))
-    yield Span(match.start(), end, "phone", tier, reason or "spelled", 85)
+    national = "".join(map(str, digits))[-10:]
+    yield _span(view, match.start(), end, "1", national, "spelled", 85, params)
 
 
 def _spell(text: str) -> list[int]:

@@ -35,7 +35,8 @@ def _owner() -> re.Pattern[str]:
 
 @cache
 def _place() -> re.Pattern[str]:
-    return re.compile(rf"\b(?:the|your|local|county|city|a|an)\b[^.!?\n]{{0,30}}?\b{lists.any_of('public_place')}\b", re.I)
+    which = r"\b(?:the|your|local|county|city|a|an)\b[^.!?\n]{0,30}?"
+    return re.compile(rf"{which}\b{lists.any_of('public_place')}\b", re.I)
 
 
 def phone_tier(country: str, national: str, view: str, start: int, end: int, extra: frozenset[str]) -> tuple[str, str]:
@@ -117,7 +118,7 @@ def _is_practice(name: str, view: str, start: int, end: int) -> bool:
     home = "/" not in view[view.find("//", start, end) + 2 if "//" in view[start:end] else start : end - 1]
     if works and home and _alone(view, start, end):
         return True
-    if view[end:].strip(" .)\n") == "":  # the last word of a text: a name's page, or a page that stands alone as a sign-off
+    if _closes(view, end):  # a name's page, or a page that stands alone as a sign-off
         ahead = before(view, start, 50)
         if _NAME_END.search(ahead) or (view.find("/", start + 8, end - 1) < 0 and re.search(r"[.!?\"'][ )]*$", ahead)):
             return True
@@ -129,7 +130,12 @@ def _alone(view: str, start: int, end: int) -> bool:
     ahead = before(view, start, 60)
     if re.search(r"\b(?:example|resource|list|directory|info|information|site|article|link)s?\b", ahead, re.I):
         return re.search(r"\bmore (?:info|information)\b", ahead, re.I) is not None
-    return view[end:].strip(" .)\n") == "" or re.search(r"\b(?:at|through|via|visit|visite)[ :]*$", ahead, re.I) is not None
+    return _closes(view, end) or re.search(r"\b(?:at|through|via|visit|visite)[ :]*$", ahead, re.I) is not None
+
+
+def _closes(view: str, end: int) -> bool:
+    """Whether the text ends here, but for closing signs."""
+    return len(view) - end <= 8 and view[end:].strip(" .)\n") == ""
 
 
 def _holds_given(name: str) -> bool:
