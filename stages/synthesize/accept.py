@@ -104,7 +104,7 @@ class Recipe:
         faults = checks.questions(texts, self._settings.length, self._settings.filters)
 
         def judge(candidate: Candidate, words: list[str]) -> str | None:
-            reason = self._openings["question"].refuses(words) or ("near_duplicate" if index.near(words) else None)
+            reason = "near_duplicate" if index.near(words) else self._openings["question"].refuses(words)
             if reason is None:
                 index.add(candidate.slot, words)
                 self._openings["question"].add(words)
@@ -122,7 +122,7 @@ class Recipe:
 
         def judge(candidate: Candidate, words: list[str]) -> str | None:
             folded = "".join(words)
-            reason = self._openings["answer"].refuses(words) or ("duplicate_answer" if folded in self._folded else None)
+            reason = "duplicate_answer" if folded in self._folded else self._openings["answer"].refuses(words)
             if reason is None:
                 self._folded[folded] = candidate.slot
                 self._openings["answer"].add(words)
