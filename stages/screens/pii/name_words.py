@@ -59,10 +59,7 @@ def _pet() -> re.Pattern[str]:
     return re.compile(rf"\b{lists.any_of('pet')}s?\b", re.I)
 
 
-@cache
-def _pet_named() -> re.Pattern[str]:
-    naming = r"[^\n]{0,80}?\b(?:named|called|name(?:'s| is| was)) (?:mrs?|ms|miss|dr)?\.? ?"
-    return re.compile(_pet().pattern + naming + r"(?P<name>[A-Z]?(?-i:[a-z]+))", re.I)
+_NAMING = re.compile(r"\b(?:named|called|name(?:'s| is| was)) (?:(?:Mrs?|Ms|Miss|Dr)\.? ?)?(?P<name>[A-Z][a-z]+)")
 
 
 def famous(view: str, start: int, end: int) -> bool:
@@ -86,7 +83,12 @@ def of_pet(text: str) -> bool:
 @lru_cache(maxsize=4)
 def _pet_names(view: str) -> frozenset[str]:
     """Names that the text gives to animals and things."""
-    return frozenset(match["name"] for match in _pet_named().finditer(view))
+    return frozenset(match["name"] for match in _NAMING.finditer(view) if of_pet(_sentences(view, match.start())))
+
+
+def _sentences(view: str, at: int) -> str:
+    """What stands just before a position, on the same line."""
+    return before(view, at, 90).rpartition("\n")[2]
 
 
 @lru_cache(maxsize=4)
