@@ -1,0 +1,284 @@
+"""What could keep a build from working here, each with the mend. Nothing is changed, and nothing is installed."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mhdata import locks
+from mhdata.workspace import Workspace
+from stages import params
+from stages.errors import PipelineError
+
+NEEDED = {"sample": 2 << 30, "local": 6 << 30, "hub": 8 << 30}  # bytes of free disk
+PATIENCE = 5.0  # seconds for a remote to answer
+HUB = "https://huggingface.co"
+_PIN = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==(?P<version>[^\s;#]+)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check."""
+
+    check: str
+    state: Literal["ok", "warning", "problem"]
+    says: str
+    mend: str | None = None
+
+
+def examine(workspace: Workspace) -> Iterator[Finding]:
+    """All checks, in the order a build would meet them."""
+    for check in CHECKS:
+        yield from check(workspace)
+
+
+def _python(workspace: Workspace) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        yield Finding("python", "ok", f"Python {version}")
+    else:
+        yield Finding(
+            "python", "problem", f"Python {version} runs, the pinned wheels exist for 3.11 to 3.13",
+            "make the environment anew: python3.12 -m venv .venv",
+        )  # fmt: skip
+
+
+def _install(workspace: Workspace) -> Iterator[Finding]:
+    """The pins of requirements.txt against what is installed."""
+    path = workspace.path("requirements.txt")
+    pins = [found for line in path.read_text(encoding="utf-8").splitlines() if (found := _PIN.match(line))]
+    differ = []
+    for pin in pins:
+        try:
+            version = importlib.metadata.version(pin["name"])
+        except importlib.metadata.PackageNotFoundError:
+            version = "not there"
+        if version != pin["version"]:
+            differ.append(f"{pin['name']} is {version}, pinned is {pin['version']}")
+    if differ:
+        yield Finding(
+            "install", "problem", "; ".join(differ) + ": outputs may differ in their bytes",
+            "run `pip install -r requirements.txt`",
+        )  # fmt: skip
+    else:
+        yield Finding("install", "ok", f"{len(pins)} pinned libraries are installed")
+    yield from _compiled()
+
+
+def _compiled() -> Iterator[Finding]:
+    """DVC takes twice as long where its modules are not compiled."""
+    found = importlib.metadata.distribution("dvc") if _installed("dvc") else None
+    if found is None:
+        return
+    folder = Path(str(found.locate_file("dvc")))
+    if os.environ.get("PYTHONPYCACHEPREFIX") or any(folder.glob("__pycache__/*.pyc")):
+        return
+    yield Finding("install", "warning", "DVC's modules are not compiled, so every command takes twice as long",
+                  f"run `python -m compileall -q {folder.parent.name}` in {folder.parent.parent}")  # fmt: skip
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _git(workspace: Workspace) -> Iterator[Finding]:
+    if shutil.which("git") is None:
+        yield Finding("git", "problem", "git is not there, and DVC needs it", "install git")
+    elif not workspace.path(".git").exists():
+        yield Finding(
+            "git", "problem", f"{workspace.root} is no clone", "clone the project with git: an archive lacks .git"
+        )
+    else:
+        yield Finding("git", "ok", "git and the clone are there")
+
+
+def _params(workspace: Workspace) -> Iterator[Finding]:
+    try:
+        settings = params.load(path=workspace.path("params.yaml"))
+    except PipelineError as error:
+        yield Finding("params", "problem", str(error), "mend that line of params.yaml")
+        return
+    yield Finding("params", "ok", f"params.yaml is valid: origin {settings.origin}, {len(settings.formats)} formats")
+
+
+def _lock_file(workspace: Workspace) -> Iterator[Finding]:
+    path = workspace.path("dvc.lock")
+    if not path.exists():
+        yield Finding("dvc.lock", "warning", "dvc.lock is missing, so everything will be built",
+                      "restore it with `git checkout dvc.lock`")  # fmt: skip
+    elif re.search(rb"^(?:<<<<<<<|>>>>>>>) ", path.read_bytes(), re.M):
+        yield Finding("dvc.lock", "problem", "dvc.lock holds conflict marks of a git merge",
+                      "run `git checkout --ours dvc.lock`, then `mhdata build`")  # fmt: skip
+    else:
+        yield Finding("dvc.lock", "ok", "dvc.lock is whole")
+
+
+def _disk(workspace: Workspace) -> Iterator[Finding]:
+    free = shutil.disk_usage(workspace.root).free
+    origin = _origin(workspace)
+    needed = NEEDED[origin]
+    said = f"{free / 2**30:.1f} GB are free, a build of origin {origin} takes about {needed / 2**30:.0f}"
+    if free < needed:
+        yield Finding("disk", "warning", said, "free some space, or clone to a larger disk")
+    else:
+        yield Finding("disk", "ok", said)
+
+
+def _origin(workspace: Workspace) -> str:
+    try:
+        return params.load(path=workspace.path("params.yaml")).origin
+    except PipelineError:
+        return "sample"
+
+
+def _permissions(workspace: Workspace) -> Iterator[Finding]:
+    """Folders that a build writes to."""
+    folders = [workspace.root, *(workspace.path(name) for name in (".dvc", ".dvc/tmp", ".dvc/cache", "data"))]
+    data = workspace.path("data")
+    folders += [path for path in sorted(data.glob("*")) if path.is_dir()] if data.exists() else []
+    closed = [
+        str(path.relative_to(workspace.root)) for path in folders if path.exists() and not os.access(path, os.W_OK)
+    ]
+    if closed:
+        yield Finding("permissions", "problem", f"not writable: {', '.join(closed)}",
+                      f"run `chmod -R u+w {' '.join(closed)}`, or take ownership of the folder")  # fmt: skip
+    else:
+        yield Finding("permissions", "ok", "every folder of a build is writable")
+
+
+def _locks(workspace: Workspace) -> Iterator[Finding]:
+    running = [one for one in locks.dvc_processes(workspace) if one.pid != os.getpid()]
+    holder = locks.holder(workspace)
+    if holder:
+        yield Finding(
+            "locks", "warning", f"a build works here: {holder}", "wait for it, or stop it where it was started"
+        )
+    elif running:
+        who = ", ".join(f"{one.pid} ({one.command})" for one in running)
+        yield Finding("locks", "warning", f"DVC works here: process {who}", "wait for it")
+    elif found := locks.trouble(workspace):
+        yield Finding("locks", "warning", f".dvc/tmp/rwlock {found}",
+                      "the next `mhdata` build removes it; by hand: rm .dvc/tmp/rwlock")  # fmt: skip
+    else:
+        yield Finding("locks", "ok", "no build runs and no lock is left behind")
+
+
+def _network(workspace: Workspace) -> Iterator[Finding]:
+    """The way to the Hub, only where a build would go there."""
+    origin = _origin(workspace)
+    if origin != "hub":
+        yield Finding("network", "ok", f"origin {origin} needs no network")
+        return
+    endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+        yield Finding(
+            "network", "problem", "HF_HUB_OFFLINE is set, so nothing can be downloaded", "unset HF_HUB_OFFLINE"
+        )
+        return
+    trouble = reach(endpoint)
+    if trouble:
+        yield Finding("network", "problem", f"{endpoint} does not answer: {trouble}",
+                      "check the network and proxy, set HF_ENDPOINT to a mirror, or use origin: local")  # fmt: skip
+    else:
+        yield Finding("network", "ok", f"{endpoint} answers")
+
+
+def reach(url: str) -> str | None:
+    """Ask an http address for anything; what went wrong, or None. Any answer, an error page too, is an answer."""
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 http and https alone come here
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
+            return None
+    except urllib.error.HTTPError:
+        return None
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def _remotes(workspace: Workspace) -> Iterator[Finding]:
+    """Each DVC remote: does it answer? DVC itself takes a dead http host for missing files."""
+    found = list(remotes(workspace))
+    if not found:
+        yield Finding("remotes", "ok", "no remote is configured, and a build needs none")
+    for name, url in found:
+        trouble = probe(workspace, url)
+        if trouble:
+            yield Finding("remotes", "problem", f"remote {name} ({shown(url)}): {trouble}",
+                          f"start it, or mend its url: dvc remote modify {name} url URL")  # fmt: skip
+        else:
+            yield Finding("remotes", "ok", f"remote {name} ({shown(url)}) answers")
+
+
+def remotes(workspace: Workspace) -> Iterator[tuple[str, str]]:
+    """Names and urls of the remotes in .dvc/config, with .dvc/config.local on top."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([workspace.path(".dvc/config"), workspace.path(".dvc/config.local")], encoding="utf-8")
+    for section in config.sections():
+        if (name := re.fullmatch(r"""'?remote "?([^"']+)"?'?""", section)) and config.has_option(section, "url"):
+            yield name[1], config.get(section, "url")
+
+
+def shown(url: str) -> str:
+    """A url without what may be a secret.
+
+    >>> shown("https://me:secret@host/x?token=1")
+    'https://host/x'
+    """
+    parts = urlsplit(url)
+    return url if not parts.scheme else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def probe(workspace: Workspace, url: str) -> str | None:
+    """What is wrong with a remote's address, or None: a folder is writable, a host takes a connection."""
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        return _folder(Path(parts.path))
+    if parts.scheme in ("s3", "gs", "azure", "hdfs", "gdrive", "oss"):
+        return None  # the host is the library's own business: `dvc status -c` asks it
+    ports = {"ssh": 22, "sftp": 22, "http": 80, "webdav": 80, "https": 443, "webdavs": 443}
+    try:
+        port = parts.port or ports.get(parts.scheme, 443)
+        with socket.create_connection((parts.hostname or "", port), timeout=PATIENCE):
+            return None
+    except (OSError, ValueError) as error:
+        return f"does not answer ({error})"
+
+
+def _folder(path: Path) -> str | None:
+    if not path.is_absolute():
+        return "a relative folder: `dvc push -a` writes it to the wrong place, so give an absolute path"
+    if not path.exists():
+        parent = next(above for above in path.parents if above.exists())
+        return None if os.access(parent, os.W_OK) else f"does not exist, and {parent} is not writable"
+    return None if os.access(path, os.W_OK) else "is not writable: pull works, push does not"
+
+
+CHECKS: tuple[Callable[[Workspace], Iterator[Finding]], ...] = (
+    _python,
+    _install,
+    _git,
+    _params,
+    _lock_file,
+    _disk,
+    _permissions,
+    _locks,
+    _network,
+    _remotes,
+)

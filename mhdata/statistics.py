@@ -1,0 +1,133 @@
+"""What the merged table holds, from the ledgers and one pass over its columns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mhdata.results import Account, Lengths, Statistics, as_json
+from mhdata.workspace import Workspace
+from stages import params
+from stages.errors import PipelineError
+
+TEXTS = ("input", "response", "rejected_response")
+FORM = 1  # of the stored copy; raise it when Statistics changes
+
+
+class NotBuiltError(PipelineError):
+    """What was asked for is made by a build that has not run."""
+
+
+def of(workspace: Workspace) -> Statistics:
+    """Statistics of the merged table; the second call on the same table reads what the first has stored.
+
+    Raises NotBuiltError if there is no merged table.
+    """
+    stamp = stamped(workspace)
+    stored = workspace.state / "statistics.json"
+    try:
+        found = json.loads(stored.read_bytes())
+        if found["of"] == stamp:
+            return _restored(found["statistics"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # never stored, or by another version: count again
+    counted = _count(workspace)
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    part = stored.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps({"of": stamp, "statistics": as_json(counted)}), encoding="utf-8")
+    part.replace(stored)
+    return counted
+
+
+def stamped(workspace: Workspace) -> list[Any]:
+    """Tells one state of merged table, split and ledgers from another."""
+    if not workspace.merged.exists():
+        raise NotBuiltError("there is no merged table yet: run `mhdata merge`, or `mhdata build` for all of it")
+    files = [workspace.merged, workspace.split, *sorted(workspace.path("data/ledger").glob("[mns]*/*.json"))]
+    stats = [(file.name, file.stat()) for file in files if file.exists()]
+    return [FORM, [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
+
+
+def _restored(found: dict[str, Any]) -> Statistics:
+    lengths = {name: Lengths(**value) for name, value in found["lengths"].items()}
+    accounts = tuple(Account(**account) for account in found["accounts"])
+    return Statistics(**{**found, "lengths": lengths, "accounts": accounts})
+
+
+def _count(workspace: Workspace) -> Statistics:
+    import numpy as np
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    counts: dict[str, Counter[str]] = {name: Counter() for name in ("source", "type", "tags", "license")}
+    lengths: dict[str, list[Any]] = {name: [] for name in TEXTS}
+    rows = 0
+    with pq.ParquetFile(workspace.merged) as file:
+        for batch in file.iter_batches(columns=[*counts, *TEXTS]):
+            rows += len(batch)
+            for name, counter in counts.items():
+                values = batch[name].flatten() if name == "tags" else batch[name]
+                found = pc.value_counts(values)
+                counter.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+            for name in TEXTS:
+                lengths[name].append(pc.utf8_length(batch[name].drop_null()).to_numpy(zero_copy_only=False))
+    accounted = accounts(workspace)
+    sides: Counter[str] = Counter()
+    for account in accounted:
+        sides.update(account.sides)
+    order = [account.source for account in accounted]
+    return Statistics(
+        rows,
+        {key: counts["source"][key] for key in [*order, *sorted(set(counts["source"]) - set(order))]},
+        _ranked(counts["type"]),
+        _ranked(counts["tags"]),
+        _ranked(counts["license"]),
+        dict(sides),
+        {name: _quantiles(np.concatenate(parts)) for name, parts in lengths.items() if sum(map(len, parts))},
+        tuple(accounted),
+    )
+
+
+def _ranked(counter: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _quantiles(values: Any) -> Lengths:
+    import numpy as np
+
+    found = np.quantile(values, (0.5, 0.9, 0.99, 1.0), method="lower")
+    return Lengths(*(int(value) for value in found))
+
+
+def accounts(workspace: Workspace) -> list[Account]:
+    """Where each source's rows went, in the declared order; only sources that have been merged."""
+    order = params.ordered(params.load(path=workspace.path("params.yaml")))
+    found = (_account(workspace, key) for key in order)
+    return [account for account in found if account is not None]
+
+
+def _account(workspace: Workspace, key: str) -> Account | None:
+    read = {
+        stage: _ledger(workspace.path(f"data/ledger/{stage}/{key}.json")) for stage in ("normalize", "merge", "split")
+    }
+    normalized, merged, split = read["normalize"], read["merge"], read["split"]
+    if normalized is None or merged is None:
+        return None
+    current = split is not None and split["in"] == merged["out"]  # else split has not run since
+    details = split.get("details", {}) if split and current else {}
+    sides = {side: details[side] for side in ("train", "validation", "test", "held_out") if details.get(side)}
+    return Account(
+        key, normalized["in"], normalized["rejected"], merged["rejected"],
+        normalized["duplicates"] + merged["duplicates"], merged["out"], sides,
+    )  # fmt: skip
+
+
+def _ledger(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
