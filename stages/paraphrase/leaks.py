@@ -27,13 +27,14 @@ _TOLL_FREE = re.compile(r"(?<!\d)(?:\+?1[ .-]?)?\(?8(?:00|33|44|55|66|77|88)\)?[
 
 PATTERNS = {
     "email": re.compile(r"\S@\S|\b\w+ ?[(\[] ?at ?[)\]] ?\w+", re.IGNORECASE),
-    "phone": re.compile(r"\d(?:[ .()/-]{0,2}\d){6,}"),
-    "ssn": re.compile(r"(?<!\d)\d{3}[ -]?\d{2}[ -]?\d{4}(?!\d)|\d{5,}"),
     "date": re.compile(
-        rf"(?<!\d)\d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{1,4}}(?!\d)|\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?!:)|"
+        r"(?<!\d)(?:\d{4}[/.-]\d{1,2}[/.-]\d{1,2}|\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2}))(?!\d)|"
+        rf"\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?!:)|"
         rf"\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b|\b{_MONTH} (?:19|20)\d\d\b",
         re.IGNORECASE,
     ),
+    "ssn": re.compile(r"(?<!\d)\d{3}[ -]?\d{2}[ -]?\d{4}(?!\d)|\d{5,}"),  # and whatever else has five digits in a row
+    "phone": re.compile(r"\d(?:[ .()/-]{0,2}\d){6,}"),
 }
 
 _LETTER = r"[^\W\d_]"
@@ -50,8 +51,8 @@ def find(page: str, page_words: list[str], made: str, made_words: list[str], lea
     if longest_run(page_words, made_words, leak.max_shared_words):
         return "shared_words"
     rest = _TOLL_FREE.sub(" ", made)
-    for name in leak.pii:
-        if name in PATTERNS and PATTERNS[name].search(rest):
+    for name, pattern in PATTERNS.items():
+        if name in leak.pii and pattern.search(rest):
             return name
     if "name_in_page" in leak.pii and _names_kept(page, made):
         return "name_in_page"
