@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages import text
 from stages.dedup.clusters import components
@@ -170,21 +171,22 @@ def compare(kind: str, texts: list[str]) -> None:
 def distinct(rows: int) -> Iterator[pa.RecordBatch]:
     """Made-up questions (about 60 words) and answers (about 200), words by Zipf, one row in ten an edit of another."""
     draw = np.random.Generator(np.random.Philox(7))
-    words = np.array([*WORDS, *(f"{a}{b}" for a, b in zip(WORDS, WORDS[7:] * 9, strict=False))])
-    shares = 1 / np.arange(30, 30 + len(words))
-    ranks = np.cumsum(shares / shares.sum())
+    words = pa.array([*WORDS, *(f"{one}{two}" for one, two in zip(WORDS, WORDS[7:] + WORDS[:7], strict=True))])
+    shares = np.cumsum(1 / np.arange(30, 30 + len(words)))
     for start in range(0, rows, BATCH):
         count = min(BATCH, rows - start)
         columns = []
         for middle in (60, 200):
-            lengths = np.maximum(3, draw.lognormal(np.log(middle), 0.6, count).astype(int))
-            picked = words[np.minimum(np.searchsorted(ranks, draw.random(lengths.sum())), len(words) - 1)].tolist()
-            ends = np.cumsum(lengths).tolist()
-            texts = [picked[end - size : end] for end, size in zip(ends, lengths.tolist(), strict=True)]
+            lengths = np.maximum(3, draw.lognormal(np.log(middle), 0.6, count).astype(np.int64))
+            lengths[9::10] = lengths[: count - 9 : 10]
+            ends = np.cumsum(lengths)
+            picked = np.searchsorted(shares, draw.random(ends[-1]) * shares[-1])
             for row in range(9, count, 10):
-                texts[row] = [*texts[row - 9]]
-                texts[row][len(texts[row]) // 2] = "changed"
-            columns.append(pa.array([" ".join(value) for value in texts], pa.string()))
+                copy = slice(ends[row] - lengths[row], ends[row])
+                picked[copy] = picked[ends[row - 9] - lengths[row - 9] : ends[row - 9]]
+                picked[ends[row] - lengths[row] // 2 - 1] = 0  # one other word
+            lists = pa.ListArray.from_arrays(pa.array([0, *ends], pa.int32()), words.take(pa.array(picked)))
+            columns.append(pc.binary_join(lists, " "))
         yield _batch(*columns)
 
 
