@@ -33,6 +33,7 @@ OPENS: dict[str, tuple[str, ...] | None] = {
 }
 KEYS = ["id", "source", "enters"]
 TEXTS = ["id", "input", "response", "rejected_response", "source", "type", "tags", "system", "turns", "license"]
+SIDE = pa.schema([("id", pa.string()), ("side", pa.string())])
 
 Checks = list[tuple[str, np.ndarray]]
 
@@ -94,10 +95,10 @@ class _Rows:
             rest = self._rest if self._rest else next(self._batches, None)
             if rest is None:
                 break
-            parts.append(rest.slice(0, count).select(["id", "side"]))
+            parts.append(pa.RecordBatch.from_arrays([rest[name][:count] for name in SIDE.names], schema=SIDE))
             self._rest = rest.slice(len(parts[-1]))
             count -= len(parts[-1])
-        return _whole(pa.Table.from_batches(parts, pa.schema([("id", pa.string()), ("side", pa.string())])))
+        return _whole(pa.Table.from_batches(parts, SIDE))
 
 
 def _read(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.RecordBatch:

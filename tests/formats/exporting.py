@@ -15,6 +15,7 @@ import yaml
 from stages import export, formats
 from stages.layout import EXPORTS, LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.record import MERGED
+from stages.split import SCHEMA
 from tests.conftest import ROOT
 from tests.records import batch
 
@@ -74,10 +75,9 @@ def write_tables(rows: list[dict[str, Any]], group: int = 1000) -> None:
     full = [{"duplicates": [], **r, "enters": one["enters"]} for r, one in zip(records, rows, strict=True)]
     full = [{name: one.get(name) for name in MERGED.names} for one in full]
     sides = [{"id": r["id"], "side": one["side"], "group": r["group"]} for r, one in zip(records, rows, strict=True)]
-    schema = pa.schema([(name, pa.string()) for name in ("id", "side", "group")])
     for path, table in (
         (MERGED_TABLE, pa.Table.from_pylist(full, MERGED)),
-        (SPLIT_TABLE, pa.Table.from_pylist(sides, schema)),
+        (SPLIT_TABLE, pa.Table.from_pylist(sides, SCHEMA)),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path, row_group_size=group if path == MERGED_TABLE else 7 * group)
