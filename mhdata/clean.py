@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from mhdata.workspace import Workspace
 
 # Committed beside the code, so `git checkout` would have to bring them back.
 KEPT = ("data/reports/",)
-# Left by stages and doors, and by nobody else.
-LEFT = ("data/.parts",)
+# Folders of yours and of git's, where nothing is looked for.
+YOURS = ("local", "hub", "sample", "benchmarks", "reports")
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,16 @@ def plan(workspace: Workspace) -> list[Removal]:
     """What `clean` would remove: outputs of stages and half-written files. Never data/local, never DVC's cache."""
     outs = [out for stage in graph.load(workspace).stages.values() for out in stage.outs]
     wanted = [out for out in outs if not out.startswith(KEPT)]
-    wanted += [path for path in LEFT if workspace.path(path).exists()]
-    wanted += [str(path.relative_to(workspace.root)) for path in sorted(workspace.path("data").rglob(".*.part"))]
-    wanted += [str(path.relative_to(workspace.root)) for path in (workspace.state / "arrow", workspace.log)]
+    left = [workspace.path("data/.parts"), *_parts(workspace), workspace.state / "arrow", workspace.log]
+    wanted += [str(path.relative_to(workspace.root)) for path in left]
     return [_removal(workspace, Path(path)) for path in dict.fromkeys(wanted) if workspace.path(path).exists()]
+
+
+def _parts(workspace: Workspace) -> Iterator[Path]:
+    """What killed stages left half-written."""
+    for folder in sorted(workspace.path("data").glob("*/")):
+        if folder.name not in YOURS:
+            yield from sorted(folder.rglob(".*.part"))
 
 
 def _removal(workspace: Workspace, relative: Path) -> Removal:

@@ -76,13 +76,15 @@ RESULTS = ("data/merged/", "data/split/", "data/exports/")
 
 
 def targets(workspace: Workspace, request: Request) -> list[str]:
-    """The stages that a request names; none means all. Raises ParamsError for an unknown format."""
+    """The stages that a request names; an empty list means all. Raises ParamsError for an unknown format."""
     if request.kind == "build":
         return []
     if request.kind == "merge":
         return ["merge"]
     stages = graph.load(workspace)
-    return [stages.export(formats.known(stages, name)) for name in request.formats]
+    exports = [stages.export(formats.known(stages, name)) for name in request.formats]
+    # All formats: then the manifest that lists them is due as well.
+    return [*exports, "report"] if set(request.formats) >= set(formats.selected(workspace)) else exports
 
 
 def plan(workspace: Workspace, request: Request) -> Plan:
