@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 from stages.errors import ParamsError
 from stages.llm.copied import longest_run
 from stages.llm.prose import Texts, foreign, loops
-from stages.params import Filters, Length
+from stages.params import Filters, Length, Referral
+from stages.screens import referral
 
 RULES = Path(__file__).parent / "rules"
 
+AT_ONCE = ("crisis_line", "emergency")  # help that a person in danger can reach now
 COPIED = 15  # words of the question in a row that an answer may not repeat
 
 
@@ -33,7 +35,7 @@ def questions(texts: Texts, length: Length, filters: Filters) -> list[str | None
 
 def answers(texts: Texts, asked: Texts, crisis: Sequence[bool], length: Length, filters: Filters) -> list[str | None]:
     """For each answer the first reason against it, or None. `crisis`: it must name a line or an emergency number."""
-    referred = [kind in ("line", "emergency") for kind in referrals(texts)]
+    referred = [kind in AT_ONCE for kind in referrals(texts)]
     return _first(
         len(texts.words),
         leftover=leftovers(texts, filters),
@@ -53,14 +55,12 @@ def crisis(texts: Texts) -> list[bool]:
 
 
 def referrals(texts: Texts) -> list[str]:
-    """The strongest help that each text points to: line, emergency, professional or none."""
-    found = ["none"] * len(texts.words)
-    for kind in ("professional", "emergency", "line"):
-        patterns = [rule.split(" ", 1)[1] for rule in _rules("referral") if rule.startswith(kind + " ")]
-        for place, hit in enumerate(_any_match(texts.plain, patterns)):
-            if hit:
-                found[place] = kind
-    return found
+    """The strongest help that each text points to: crisis_line, emergency, professional or none.
+
+    The same screen as every answer of the corpus meets: what is accepted here is not dropped there.
+    """
+    batch = pa.record_batch({"response": texts.raw})
+    return [kind or referral.NONE for kind in pc.struct_field(referral.screen(batch, Referral()), "kind").to_pylist()]
 
 
 def validate(filters: Filters) -> None:

@@ -108,7 +108,7 @@ def _crisis(pairs: Sequence[Pair], asked: Texts, given: Texts) -> dict[str, int]
     named = [kind for hit, kind in zip(hits, kinds, strict=True) if hit]
     return {
         "crisis": len(named),
-        "crisis_with_line_or_emergency": sum(kind in ("line", "emergency") for kind in named),
+        "crisis_with_line_or_emergency": sum(kind in checks.AT_ONCE for kind in named),
         "crisis_with_any_referral": sum(kind != "none" for kind in named),
         "answers_with_any_referral": sum(kind != "none" for kind in kinds),
     }

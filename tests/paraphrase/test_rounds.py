@@ -19,7 +19,8 @@ GOOD = {
     "question": "I look after my wife and sleep in pieces. When somebody moves what I laid out I get cross, and "
     "afterwards I feel bad about it. How can I rest?",
     "answer": "Being the one who listens all night wears anyone down. You could keep a sheet where everyone writes "
-    "what was given, and ask your daughter for one night a week. Write down first how you will ask, plainly.",
+    "what was given, and ask your daughter for one night a week. Write down first how "
+    "you will ask, plainly and in one sentence.",
 }
 MOVED = "If it stands where I left it I know what was given. If somebody moves it I count. "
 
