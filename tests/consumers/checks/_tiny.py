@@ -1,0 +1,71 @@
+"""A tokenizer and a model made on the spot: bytes as tokens, one layer."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ m['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SPECIAL = ["<pad>", "<bos>", "<|im_start|>", "<|im_end|>"]
+
+
+def plain():
+    """The tokenizer of the `tokenizers` library."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    vocab = {token: number for number, token in enumerate(SPECIAL + sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    made = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+@cache
+def folder() -> str:
+    """A folder with the tokenizer of `transformers`."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=plain(), pad_token="<pad>", bos_token="<bos>", eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"], chat_template=TEMPLATE,
+    )  # fmt: skip
+    path = tempfile.mkdtemp(prefix="tiny-")
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def tokenizer():
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder())
+
+
+@cache
+def model_folder() -> str:
+    """The same folder with a model in it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=264, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=4096, pad_token_id=0, bos_token_id=1, eos_token_id=3,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder())
+    return folder()
+
+
+def model(head: str = "AutoModelForCausalLM", **more):
+    import transformers
+
+    return getattr(transformers, head).from_pretrained(model_folder(), **more)
+
+
+def lines(paths: list[str]) -> list:
+    """The rows of JSON Lines files."""
+    return [json.loads(line) for path in paths for line in Path(path).read_bytes().split(b"\n") if line]

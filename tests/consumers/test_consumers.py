@@ -1,0 +1,62 @@
+"""The light consumers on the sample's exports; the heavy ones run by `python -m tests.consumers --heavy`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import formats
+from tests.conftest import ROOT, Project
+from tests.consumers.environments import ENVIRONMENTS
+from tests.consumers.run import run, table, verdict
+
+LIGHT = [name for name, one in ENVIRONMENTS.items() if not one.heavy]
+
+
+@pytest.fixture(scope="module")
+def every_format(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample's build with all formats."""
+    root = tmp_path_factory.mktemp("formats")
+    (root / "stages").symlink_to(ROOT / "stages")
+    shutil.copy(built / "params.yaml", root)
+    for name in ("merged", "split", "ledger"):
+        shutil.copytree(built / "data" / name, root / "data" / name)
+    project = Project(root)
+    project.params(lambda tree: tree.update(formats=["all"]))
+    for name in sorted(formats.names(), key=lambda name: (name == "llama_factory", name)):
+        project.run("export", name)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", LIGHT)
+def test_each_consumer_loads_every_row_of_its_export_and_notices_a_flaw(every_format: Path, environment: str) -> None:
+    results = run(every_format, [environment])
+    wrong = [one for one in results if one["verdict"] != "ok"]
+    assert len(results) > 10
+    assert not wrong, "\n" + table(wrong)
+
+
+RESULT: dict[str, Any] = {
+    "expected": {"train": 3}, "whole": {"rows": {"train": 3}}, "broken": {"error": "x"}, "broken_rows": {"train": 12},
+    "flaw": "cut",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "ok"),
+        ({"broken": {"rows": {"train": 11}}}, "ok"),
+        ({"broken": {"rows": {"train": 12}, "untrained": 1}}, "ok"),
+        ({"broken": {"rows": {"train": 12}}}, "does not notice: cut"),
+        ({"whole": {"rows": {"train": 2}}}, "loaded {'train': 2}, the ledger says {'train': 3}"),
+        ({"whole": {"rows": {"train": 3}, "untrained": 1}}, "1 rows without a trained token"),
+        ({"whole": {"error": "no"}}, "no"),
+    ],
+)
+def test_the_verdict(change: dict[str, Any], said: str) -> None:
+    assert verdict(RESULT | change) == said
