@@ -695,7 +695,7 @@ def _explain(message: str) -> str:
 def _fields_at(at: str) -> list[str]:
     """Names of the fields of the block at a dotted path; a mapping's key leads to its values."""
     kind: Any = Params
-    for part in [part for part in re.split(r"[.\[\]]+", at) if part]:
+    for part in [part for part in re.split(r"[.\[\]]+", at.replace("[...]", ".any")) if part]:
         block = _block(kind)
         kind = (
             get_type_hints(block)[part]
