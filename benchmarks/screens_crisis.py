@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,14 +43,16 @@ class Case:
     categories: frozenset[str]
     weight: Fraction
     text: str
-    found: dict[str, object]
+    found: dict[str, Any]
 
 
 def batch(texts: Iterable[str]) -> pa.RecordBatch:
     """Records as far as the crisis screen looks at them."""
     inputs = pa.array(list(texts), pa.string())
     kinds = pa.array(["counseling"] * len(inputs), pa.string())
-    return pa.RecordBatch.from_arrays([inputs, kinds, pa.nulls(len(inputs), pa.list_(TURN))], ["input", "type", "turns"])
+    return pa.RecordBatch.from_arrays(
+        [inputs, kinds, pa.nulls(len(inputs), pa.list_(TURN))], ["input", "type", "turns"]
+    )
 
 
 def cases(draw: str, root: Path) -> Iterator[Case]:
@@ -84,7 +87,8 @@ def row(name: str, of: list[Case]) -> str:
 
 
 def report(found: list[Case]) -> Iterator[str]:
-    yield "| rows | n | crises | flag precision | flag recall | review recall | review share |\n|---|---|---|---|---|---|---|"
+    yield "| rows | n | crises | flag precision | flag recall | review recall | review share |"
+    yield "|---|---|---|---|---|---|---|"
     apart = [case for case in found if case.source not in COPIES]
     yield row("all", apart)
     for source in dict.fromkeys(case.source for case in found):
@@ -95,7 +99,8 @@ def report(found: list[Case]) -> Iterator[str]:
         caught = [case for case in gold if case.found["review"]]
         flagged = [case for case in gold if case.found["flag"]]
         yield (
-            f"| {name} | {len(gold)} | {len(gold)} | - | {share(flagged, gold)} (as this category {share(named, gold)}) "
+            f"| {name} | {len(gold)} | {len(gold)} | - "
+            f"| {share(flagged, gold)} (as this category {share(named, gold)}) "
             f"| {share(caught, gold)} | - |"
         )
 
@@ -105,7 +110,10 @@ def misses(found: list[Case]) -> Iterator[str]:
         if case.source not in COPIES and (case.label == "flag") != case.found["flag"]:
             rules = [(e["rule"], case.text[e["start"] : e["end"]]) for e in case.found["evidence"]]
             text = " ".join(case.text.split())[:400]
-            yield f"{case.source} {case.label} {sorted(case.categories)} {float(case.weight):.0f} {case.found['score']} {rules}\n    {text}"
+            head = (
+                f"{case.source} {case.label} {sorted(case.categories)} {float(case.weight):.0f} {case.found['score']}"
+            )
+            yield f"{head} {rules}\n    {text}"
 
 
 def cost(root: Path) -> Iterator[str]:

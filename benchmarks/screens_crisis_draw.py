@@ -29,21 +29,30 @@ csv.field_size_limit(10**9)
 STRONG = re.compile(
     r"suicid|kill(?:ing|ed)? (?:my ?self|me\b|him|her|them|people|some)|\bkms\b|want(?:ed|ing)? to (?:die|be dead)"
     r"|wanna die|wish i (?:wa|were|was|could) ?(?:s )?(?:dead|die|never)|end(?:ing)? (?:my|it all|this all|things)"
-    r"|self.?harm|self.?injur|cut(?:ting)? (?:my|again|deep)|better off dead|better off without me|hurt(?:ing)? my ?self"
+    r"|self.?harm|self.?injur|cut(?:ting)? (?:my|again|deep)|better off dead|better off without me"
+    r"|hurt(?:ing)? my ?self"
     r"|harm(?:ing)? my ?self|overdos|hang(?:ing)? my ?self|(?:take|taking|took) my (?:own )?life|never wake up"
     r"|(?:nt|n t|n.t|not) want to (?:live|be alive|exist|wake|be here|be on this)|rape|molest|abus(?:e|es|ed|ing|ive)\b"
     r"|(?:hits|beats|hit|beat|choke[sd]?|punche[sd]) me|homicid|ready to die|no reason to live|tried to die|sh blade"
 )
 CUE = re.compile(
-    r"\b(?:die|dies|died|dying|dead|death|kill\w*|end|ended|ending|goodbye|bye|disappear\w*|gone|leave this|give up|giving up|gave up"
+    r"\b(?:die|dies|died|dying|dead|death|kill\w*|end|ended|ending|goodbye|bye|disappear\w*|gone|leave this"
+    r"|give up|giving up"
+    r"|gave up"
     r"|anymore|any more|can ?(?:no|n)?.?t go on|go on|point|worthless|hopeless|pills?|gun|knife|blade|razor|rope|noose"
-    r"|bridge|jump\w*|cut\w*|burn\w*|harm\w*|hurt\w*|alive|live|living|life|exist\w*|pain|hit|hits|beat\w*|threat\w*|violen\w*"
-    r"|murder\w*|weapon|attack\w*|scared|afraid|plan|method|burden|escape|wake up|sleep forever|scars?|lethal|final|last"
+    r"|bridge|jump\w*|cut\w*|burn\w*|harm\w*|hurt\w*|alive|live|living|life|exist\w*|pain|hit|hits|beat\w*|threat\w*"
+    r"|violen\w*"
+    r"|murder\w*|weapon|attack\w*|scared|afraid|plan|method|burden|escape|wake up|sleep forever|scars?|lethal|final"
+    r"|last"
     r"|done with|tired of|sick of|hospital|psych ward|crisis|hotline|note|safe|unsafe|danger\w*)\b"
 )
 PARTS = ("dev", "first", "more", "second", "test")
 SHARES = {  # source -> stratum -> rows in each part
-    "depression_reddit": {"strong": (80, 90, 330, 70, 60), "cue": (70, 80, 200, 90, 90), "neither": (30, 50, 40, 60, 60)},
+    "depression_reddit": {
+        "strong": (80, 90, 330, 70, 60),
+        "cue": (70, 80, 200, 90, 90),
+        "neither": (30, 50, 40, 60, 60),
+    },
     "epitome": {"strong": (50, 60, 30, 60, 60), "cue": (50, 60, 60, 70, 80), "neither": (20, 30, 20, 40, 40)},
     "amod_counseling": {"strong": (50, 40, 0, 0, 0), "cue": (30, 35, 30, 50, 50), "neither": (15, 15, 0, 25, 25)},
     "mentalchat16k": {"strong": (10, 2, 0, 0, 0), "cue": (15, 15, 0, 25, 10), "neither": (5, 5, 0, 10, 5)},
@@ -102,7 +111,14 @@ def draw(source: str, root: Path) -> Iterator[dict[str, object]]:
             start += wanted
             for k in chosen:
                 weight = f"{len(members)}/{len(chosen)}"
-                yield {"source": source, "text_sha256_16": k, "draw": part, "stratum": name, "weight": weight, "text": texts[k]}
+                yield {
+                    "source": source,
+                    "text_sha256_16": k,
+                    "draw": part,
+                    "stratum": name,
+                    "weight": weight,
+                    "text": texts[k],
+                }
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ class Row:
     text: str
     crisis: bool
     weight: float
+    own: bool = False  # written by us
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ def rows() -> Iterator[Row]:
     """Texts to train on."""
     labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
     ours = {r["text_sha256_16"]: r["label"] for r in labels if r["source"] == SOURCE}
-    held_out = {str(row["text_sha256_16"]) for row in draw(SOURCE, Path(os.environ["MHDATA_REAL"])) if row["draw"] == "test"}
+    held_out = {
+        str(row["text_sha256_16"]) for row in draw(SOURCE, Path(os.environ["MHDATA_REAL"])) if row["draw"] == "test"
+    }
     for key, text in distinct(list(READERS[SOURCE](Path(os.environ["MHDATA_REAL"])))).items():
         if key in held_out or ours.get(key) == "review":
             continue
@@ -81,38 +84,41 @@ def rows() -> Iterator[Row]:
             yield Row(text, level == FLAG, BY_RULE)
     for row in map(json.loads, AUTHORED.read_text(encoding="utf-8").splitlines()) if AUTHORED.exists() else ():
         if row["label"] in ("flag", "mention", "none"):
-            yield Row(row["input"], row["label"] == "flag", BY_EYE)
+            yield Row(row["input"], row["label"] == "flag", BY_EYE, own=True)
 
 
 def model_words(text: str) -> list[str]:
     """Words as `stages.screens._linear` sees them: no full stops, of several words for one the first."""
     copy = canonical(text)
     return [
-        word
-        for i, word in enumerate(copy.words)
-        if word != "." and (i == 0 or copy.tokens[i][0] != copy.tokens[i - 1][0])
+        word for i, word in enumerate(copy.words) if word != "." and (i == 0 or copy.tokens[i] != copy.tokens[i - 1])
     ]
 
 
 def train(texts: list[Row]) -> dict[str, int]:
     """Feature -> weight; the bias under the empty feature."""
     words = [model_words(row.text) for row in texts]
-    count = Counter(feature for row in words for feature in {name for _, name in _named(row)})
-    names = sorted(f for f, n in count.items() if n >= MIN_DOCUMENTS and not any(w.isdigit() for w in f.split(" ")))
+    posts = (run for row, run in zip(texts, words, strict=True) if not row.own)
+    count = Counter(name for run in posts for name in {name for _, name in features(run)})
+    names = sorted(name for name, n in count.items() if n >= MIN_DOCUMENTS and not any(c.isdigit() for c in name))
     column = {name: i for i, name in enumerate(names)}
-    weights, bias = _learn(texts, [_features(row, column) for row in words], len(names))
+    weights, bias = _learn(texts, [_numbered(row, column) for row in words], len(names))
     whole = np.rint(weights * SCALE).astype(int)
-    return {"": int(np.rint(bias * SCALE)), **{name: int(w) for name, w in zip(names, whole, strict=True) if abs(w) >= LEAST}}
+    return {
+        "": int(np.rint(bias * SCALE)),
+        **{name: int(w) for name, w in zip(names, whole, strict=True) if abs(w) >= LEAST},
+    }
 
 
-def _named(words: list[str]) -> Iterator[tuple[int, str]]:
+def features(words: list[str]) -> Iterator[tuple[int, str]]:
+    """Runs of one to LONGEST words, each with where it begins."""
     for i in range(len(words)):
         for n in range(1, min(LONGEST, len(words) - i) + 1):
             yield i, " ".join(words[i : i + n])
 
 
-def _features(words: list[str], column: dict[str, int]) -> Features:
-    known = [(i, column[name]) for i, name in _named(words) if name in column]
+def _numbered(words: list[str], column: dict[str, int]) -> Features:
+    known = [(i, column[name]) for i, name in features(words) if name in column]
     return Features(np.array([i for i, _ in known], np.int64), np.array([c for _, c in known], np.int64), len(words))
 
 
@@ -155,7 +161,9 @@ def main() -> None:
     weights = train(texts)
     out = DATA / "crisis_weights.tsv"
     with out.open("w", encoding="utf-8", newline="\n") as lines:
-        lines.write("# feature, weight x 100 (benchmarks/screens_crisis_train.py; CC0 posts and our own rows); first the bias\n")
+        lines.write(
+            "# feature, weight x 100 (benchmarks/screens_crisis_train.py; CC0 posts and our own rows); first the bias\n"
+        )
         lines.writelines(f"{name}\t{weight}\n" for name, weight in sorted(weights.items()))
     print(f"{len(texts)} rows, {sum(row.crisis for row in texts)} crises, {len(weights) - 1} features -> {out}")
 

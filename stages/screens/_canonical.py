@@ -50,14 +50,16 @@ class Copy:
 
     @functools.cached_property
     def starts(self) -> list[int]:
-        """Where each word begins in `text`."""
-        return list(itertools.accumulate((len(word) + 1 for word in self.words), initial=0))[:-1]
+        """Where each word begins in `text`; one more for the end."""
+        return [before + i for i, before in enumerate(itertools.accumulate(map(len, self.words), initial=0))]
 
     @functools.cached_property
-    def tokens(self) -> list[tuple[int, int]]:
-        """For each word the first and last token that it came from."""
-        filled = ((i, slot) for i, slot in enumerate(self.slots) if slot)
-        return [(i, i + (i in self.pairs)) for i, slot in filled for _ in range(slot.count(" ") + 1)]
+    def tokens(self) -> list[int]:
+        """For each word the token that it came from, or the first of two."""
+        filled = [i for i, slot in enumerate(self.slots) if slot]
+        if len(filled) < len(self.words):  # a slot of several words
+            filled = [i for i in filled for _ in range(self.slots[i].count(" ") + 1)]
+        return filled
 
     @functools.cached_property
     def _spans(self) -> list[tuple[int, int]]:
@@ -65,14 +67,14 @@ class Copy:
 
     def source(self, start: int, end: int) -> tuple[int, int]:
         """Span of code points in the stored text of a span of `text`."""
-        first = self.tokens[bisect.bisect_right(self.starts, start) - 1][0]
-        last = self.tokens[bisect.bisect_right(self.starts, end - 1) - 1][1]
-        return self._spans[first][0], self._spans[last][1]
+        first = self.tokens[bisect.bisect_right(self.starts, start) - 1]
+        last = self.tokens[bisect.bisect_right(self.starts, end - 1) - 1]
+        return self._spans[first][0], self._spans[last + (last in self.pairs)][1]
 
 
 def load(name: str) -> Any:
     """A rule file beside the screens."""
-    return yaml.load((DATA / name).read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load((DATA / name).read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 @functools.cache

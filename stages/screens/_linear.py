@@ -2,13 +2,15 @@
 
 A text is as bad as its worst stretch: its score is the bias plus the greatest sum of weights over WINDOW words side
 by side, so that one line in a long post counts as much as a post of one line. A weight belongs to a word, or to two or
-three words side by side, in the canonical spelling (data/crisis_canonical.yaml, without the words that it drops), and counts
-where the run begins. The weights are a readable table, `feature<TAB>weight` (benchmarks/screens_crisis_train.py).
+three words side by side, in the canonical spelling (data/crisis_canonical.yaml, without the words that it drops), and
+counts where the run begins. The weights are a readable table, `feature<TAB>weight`, made by
+benchmarks/screens_crisis_train.py.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +43,7 @@ class Lookup:
     values: Ints
 
     @classmethod
-    def of(cls, found: dict[tuple[int, ...], int], length: int, size: int) -> Lookup:
+    def of(cls, found: Mapping[tuple[int, ...], int], length: int, size: int) -> Lookup:
         runs = sorted(found)
         masks = tuple(np.isin(np.arange(size), [run[i] for run in runs]) for i in range(length))
         keys = np.array([_key(run, size) for run in runs], np.int64)
@@ -97,7 +99,7 @@ def vocabulary(wanted: list[str], spelling: Table) -> Vocabulary:
         return _DROPPED if first in spelling.drop else codes.get(first, _UNKNOWN)
 
     spelled = [_UNKNOWN, *(code(spelling.words.get(word, word)) for word in sorted(codes))]
-    pairs = {(codes[a], codes[b]): code(to) for (a, b), to in spelling.pairs.items()}
+    pairs: dict[tuple[int, ...], int] = {(codes[a], codes[b]): code(to) for (a, b), to in spelling.pairs.items()}
     return Vocabulary(codes, np.array(spelled, np.int64), Lookup.of(pairs, 2, len(spelled)))
 
 
@@ -130,7 +132,9 @@ def _spelled(run: Tokens, known: Vocabulary) -> Tokens:
 def model(name: str, cues: frozenset[str] = frozenset()) -> Model:
     """The weights of a file of `data/`; its readings tell too which texts hold one of the cue words."""
     lines = (DATA / name).read_text(encoding="utf-8").splitlines()
-    weights = {feature: int(weight) for feature, weight in (line.split("\t") for line in lines if not line.startswith("#"))}
+    weights = {
+        feature: int(weight) for feature, weight in (line.split("\t") for line in lines if not line.startswith("#"))
+    }
     bias = weights.pop("")
     known = vocabulary([*cues, *(word for feature in weights for word in feature.split(" "))], table())
     size = len(known.spelled)

@@ -17,7 +17,7 @@ from stages.screens._canonical import Copy, load
 NONE, MENTION, REVIEW, FLAG = range(4)
 LEVELS = ("none", "mention", "review", "flag")
 LEVELS_OF_RULES = {"mention": MENTION, "hint": REVIEW, "review": REVIEW, "flag": FLAG}
-_BEFORE, _AFTER, _NEAR = 90, 90, 14  # characters to each side for suppressors; words to each side of a cue
+_BEFORE, _AFTER, _NEAR = 90, 90, 10  # characters to each side for suppressors; words to each side of a cue
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Rule:
     name: str
     category: str
     level: int
-    anchor: re.Pattern[str]
+    anchor: re.Pattern[str]  # with the space before it
     past: bool  # what it finds lies in the past
     hint: bool  # at review, and stays there whatever the score
 
@@ -69,12 +69,13 @@ class Rules:
     def hits(self, copy: Copy) -> list[Hit]:
         """Anchors in a canonical copy, each at the level that its surroundings leave it, in order, none twice."""
         found: dict[tuple[int, int, str], Hit] = {}
+        padded = " " + copy.text
         for group, start, end in self._places(copy):
             for rule in self.groups[group]:
-                for match in rule.anchor.finditer(copy.text, start, end):
-                    key = (match.start(), match.end(), rule.name)
+                for match in rule.anchor.finditer(padded, start, end + 1):
+                    key = (match.start(), match.end() - 1, rule.name)
                     if key not in found:
-                        found[key] = self._judged(rule, match, copy.text)
+                        found[key] = self._judged(rule, match.start(), match.end() - 1, copy.text)
         return _settled([found[key] for key in sorted(found)])
 
     def _places(self, copy: Copy) -> Iterator[tuple[int, int, int]]:
@@ -93,15 +94,15 @@ class Rules:
             for start, end in known:
                 yield group, copy.starts[start], copy.starts[end - 1] + len(words[end - 1])
 
-    def _judged(self, rule: Rule, match: re.Match[str], text: str) -> Hit:
-        suppressor = self._suppressor(rule, match, text) if rule.level > MENTION else None
+    def _judged(self, rule: Rule, start: int, end: int, text: str) -> Hit:
+        suppressor = self._suppressor(rule, start, end, text) if rule.level > MENTION else None
         level = MENTION if suppressor else rule.level
         past = suppressor.past if suppressor else rule.past
-        return Hit(rule.name, rule.category, level, match.start(), match.end(), past, rule.hint)
+        return Hit(rule.name, rule.category, level, start, end, past, rule.hint)
 
-    def _suppressor(self, rule: Rule, match: re.Match[str], text: str) -> Suppressor | None:
-        left = text[max(0, match.start() - _BEFORE) : match.start()].rstrip(" ")
-        right = text[match.end() : match.end() + _AFTER].lstrip(" ")
+    def _suppressor(self, rule: Rule, start: int, end: int, text: str) -> Suppressor | None:
+        left = text[max(0, start - _BEFORE) : start].rstrip(" ")
+        right = text[end : end + _AFTER].lstrip(" ")
         return next((s for s in self.suppressors if s.is_for(rule) and s.holds(left, right)), None)
 
 
@@ -140,7 +141,7 @@ def rules() -> Rules:
 
 def _rule(name: str, category: str, entry: dict[str, Any], macros: dict[str, str]) -> Rule:
     level = entry.get("level", "flag") if category else "mention"
-    anchor = re.compile(rf"(?<!\S)(?:{_expand(entry['match'], macros)})(?!\S)")
+    anchor = re.compile(rf" (?:{_expand(entry['match'], macros)})(?!\S)")  # a leading space: found fast
     return Rule(name, category, LEVELS_OF_RULES[level], anchor, entry.get("past", False), level == "hint")
 
 

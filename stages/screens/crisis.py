@@ -1,4 +1,4 @@
-"""Crisis in what the person wrote: who thinks of suicide, self-harm or violence, lives with abuse, or fears for another.
+"""Crisis in what the person wrote: thoughts of suicide, self-harm or violence, abuse, or fear for another person.
 
 Two detectors in one pass. Rules (data/crisis.yaml) find anchors and say where; a linear model (data/crisis_weights.tsv)
 scores the worst stretch of words. A sure anchor flags. A weak one ("tired of living") flags where the score is at
@@ -49,10 +49,10 @@ TYPE = pa.struct(
         pa.field("flag", pa.bool_(), nullable=False),
         pa.field("review", pa.bool_(), nullable=False),  # wide: for a person to look at; true where flag is
         pa.field("severity", pa.string(), nullable=False),  # none, mention, review, flag
-        pa.field("categories", pa.list_(pa.string()), nullable=False),  # at that severity
+        pa.field("categories", pa.list_(pa.string()), nullable=False),  # of the most severe anchors
         pa.field("time", pa.string()),  # current, past; null where the text does not say
         pa.field("score", pa.int32(), nullable=False),  # of the linear model, in hundredths of a logit
-        pa.field("evidence", pa.list_(EVIDENCE), nullable=False),  # anchors at that severity
+        pa.field("evidence", pa.list_(EVIDENCE), nullable=False),  # the most severe anchors
     ]
 )
 
@@ -80,7 +80,8 @@ class Finding:
         self.hits.extend(hits)
 
     def column(self) -> dict[str, object]:
-        worst = [(hit, at) for hit, at in self.hits if hit.level == self.level]
+        top = max((hit.level for hit, _ in self.hits), default=NONE)
+        worst = [(hit, at) for hit, at in self.hits if hit.level == top]
         return {
             "flag": self.level == FLAG,
             "review": self.level >= REVIEW,
@@ -94,7 +95,9 @@ class Finding:
 
 def screen(batch: pa.RecordBatch, params: Crisis) -> pa.StructArray:
     """A `TYPE` struct for each record; null where the person in need is not the writer."""
-    person = pc.invert(pc.is_in(batch["type"], pa.array(params.not_persons, pa.string()))).to_numpy(zero_copy_only=False)
+    person = pc.invert(pc.is_in(batch["type"], pa.array(params.not_persons, pa.string()))).to_numpy(
+        zero_copy_only=False
+    )
     texts = _texts(batch, person)
     weights = model(WEIGHTS, frozenset(rules().by_cue))
     findings = {int(row): Finding(weights.bias) for row in np.flatnonzero(person)}
@@ -115,7 +118,9 @@ def _texts(batch: pa.RecordBatch, person: np.ndarray[tuple[int], np.dtype[np.boo
     spoken = pc.and_(pc.is_valid(batch["turns"]), pa.array(person)).to_numpy(zero_copy_only=False)
     for row in np.flatnonzero(spoken).tolist():
         turns = enumerate(batch["turns"][row].as_py())
-        found.extend(Text(row, "turns", i, turn["content"]) for i, turn in turns if turn["role"] == "user" and turn["content"])
+        found.extend(
+            Text(row, "turns", i, turn["content"]) for i, turn in turns if turn["role"] == "user" and turn["content"]
+        )
     return found
 
 
@@ -134,10 +139,9 @@ def _verdicts(texts: pa.StringArray, weights: Model, params: Crisis) -> list[_Ve
 def _verdict(text: str, score: int, params: Crisis) -> _Verdict:
     copy = canonical(text)
     hits = [_promoted(hit, score, params) for hit in rules().hits(copy)]
-    level = max((hit.level for hit in hits), default=NONE)
-    if level < REVIEW and score >= params.review:
-        level = REVIEW
-    return level, score, [(hit, copy.source(hit.start, hit.end)) for hit in hits if hit.level == level]
+    top = max((hit.level for hit in hits), default=NONE)
+    level = max(top, REVIEW) if score >= params.review else top
+    return level, score, [(hit, copy.source(hit.start, hit.end)) for hit in hits if hit.level == top]
 
 
 def _promoted(hit: Hit, score: int, params: Crisis) -> Hit:
