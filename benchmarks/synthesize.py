@@ -94,9 +94,8 @@ def print_run(report: dict[str, Any], server: Scripted, killed: list[int]) -> No
     print(f"killed at {', '.join(map(str, killed))} requests; sent in all {server.requests}, kept {kept['used']}")
     print(f"paid again after {KILLS} kills: {again} requests (concurrency 8: at most {8 * KILLS})")
     print(f"cost of what is kept {kept['cost_usd']:.4f} dollars, of what the server sold {sold:.4f}")
-    print(
-        f"topics filled exactly: {sum(t['rows'] == t['wanted'] for t in report['topics'].values())} of {len(report['topics'])}\n"
-    )
+    exact = sum(topic["rows"] == topic["wanted"] for topic in report["topics"].values())
+    print(f"topics filled exactly: {exact} of {len(report['topics'])}\n")
 
 
 def originals(settings: Synthesize, folder: Path | None) -> dict[str, dict[str, Any]]:
