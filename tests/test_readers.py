@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stages import readers
 from stages.errors import SourceError
-from stages.readers import Unit
+from stages.readers import Unit, json_rows
 
 AB = pa.schema([pa.field("a", pa.string(), nullable=False), pa.field("b", pa.string(), nullable=False)])
 TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=30)
@@ -62,11 +62,11 @@ def test_units_cut_a_file_anywhere_and_lose_nothing(folder: Path, rows: Any, siz
 @settings(deadline=None)
 @given(ROWS, st.integers(1, 64))
 def test_a_json_array_is_the_same_whatever_the_chunk(folder: Path, rows: Any, chunk: int) -> None:
-    before, readers.CHUNK = readers.CHUNK, chunk
+    before, json_rows.CHUNK = json_rows.CHUNK, chunk
     try:
         assert texts(read(folder / "x.json", json.dumps(rows, ensure_ascii=False).encode())[0]) == rows
     finally:
-        readers.CHUNK = before
+        json_rows.CHUNK = before
 
 
 @settings(deadline=None)
@@ -105,7 +105,7 @@ def test_a_repeated_key_counts_by_its_last_value_as_json_readers_do(folder: Path
 
 
 def test_a_line_over_the_limit_is_a_fault_and_is_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "LONGEST", 100)
+    monkeypatch.setattr("stages.readers.json_rows.LONGEST", 100)
     rows, faults = read(folder / "x.jsonl", b'{"a":"' + b"x" * 5000 + b'","b":"y"}\n{"a":"x","b":"y"}\n')
     assert [row["n"] for row in rows] == [1]
     assert [(fault.row, fault.reason) for fault in faults] == [(0, "too_long")]
@@ -151,7 +151,7 @@ def test_csv_rows_with_other_cells_or_bytes_have_a_reason(folder: Path) -> None:
 
 
 def test_an_unclosed_quote_does_not_swallow_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "LONGEST", 1000)
+    monkeypatch.setattr("stages.readers.csv_rows.LONGEST", 1000)
     content = b'a,b\nx,"y\n' + b"p,q\n" * 1000
     rows, faults = read(folder / "x.csv", content)
     assert faults[0].reason == "too_long"
@@ -166,3 +166,53 @@ def test_an_empty_csv_is_named(folder: Path) -> None:
 def test_one_unit_for_a_small_file(folder: Path) -> None:
     (folder / "x.jsonl").write_bytes(b'{"a":"x","b":"y"}\n')
     assert readers.units(folder / "x.jsonl") == [Unit(folder / "x.jsonl")]
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(1, 200), st.sampled_from([None, 1]))
+def test_units_cut_an_array_between_items(folder: Path, rows: Any, size: int, indent: int | None) -> None:
+    nested = [row | {"c": [{"a": row["b"]}]} if n % 3 == 2 else row for n, row in enumerate(rows)]
+    content = json.dumps(nested, indent=indent).encode()
+    assert read(folder / "x.json", content, size) == read(folder / "x.json", content)
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(1, 200), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.sampled_from(["\n", "\r\n"]))
+def test_units_cut_a_csv_between_rows(folder: Path, rows: Any, size: int, quoting: Any, end: str) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, quoting=quoting, lineterminator=end)
+    writer.writerows([["a", "b"], *([row["a"], row["b"]] for row in rows)])
+    content = out.getvalue().encode()
+    assert read(folder / "x.csv", content, size) == read(folder / "x.csv", content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'a,b\n5" pipe,x\n6" pipe,"y\nz"\n' * 9,  # a quote inside a bare cell is a character
+        b'a,b\nx,"y"z\n' * 9,  # text after a closing quote
+        b"a,b\nx,y\rp,q\n" * 9,  # a lone CR ends a row
+        b'a,b\nx,"y\n' + b"p,q\n" * 9,  # a quote that is never closed
+    ],
+)
+def test_a_csv_with_loose_quotes_or_line_ends_is_one_unit(folder: Path, content: bytes) -> None:
+    (folder / "x.csv").write_bytes(content)
+    assert len(readers.units(folder / "x.csv", 8)) == 1
+
+
+def test_cuts_do_not_depend_on_the_chunk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"a,b\n" + b"".join(b'"x ""%d""\n",y\r\n' % n for n in range(50))
+    (folder / "x.csv").write_bytes(content)
+    whole = readers.units(folder / "x.csv", 40)
+    assert len(whole) > 10
+    for chunk in range(1, 9):
+        monkeypatch.setattr("stages.readers.csv_rows.CSV_CHUNK", chunk)
+        assert readers.units(folder / "x.csv", 40) == whole
+
+
+def test_a_raw_column_that_is_no_utf8_is_a_fault(folder: Path) -> None:
+    schema = pa.schema([pa.field("a", pa.string(), nullable=False), readers.RAW_JSON.with_name("b")])
+    (folder / "x.jsonl").write_bytes(b'{"a":"x","b":"\xff"}\n{"a":"x","b":[1, 2]}\n')
+    (batch,) = readers.read(Unit(folder / "x.jsonl"), schema, "x")
+    assert [fault.reason for fault in batch.faults] == ["invalid_utf8"]
+    assert batch.columns["b"].to_pylist() == ["[1, 2]"]
