@@ -35,16 +35,20 @@ class Holder:
         """Whether the process that asked still lives; if not, its DVC still works."""
         return alive(self.pid)
 
-    def __str__(self) -> str:
+    @property
+    def who(self) -> str:
         who = f"process {self.pid}" if self.alive else f"started by process {self.pid}, which has ended"
-        return f"{self.target} ({who}, since {self.since.replace('T', ' ')})"
+        return f"{who}, since {self.since.replace('T', ' ')}"
+
+    def __str__(self) -> str:
+        return f"{self.target} ({self.who})"
 
 
 class BusyError(RefusedError):
     """Another build works in the workspace; `holder` says which, where that is known."""
 
     def __init__(self, holder: Holder | None) -> None:
-        what = f"a build of {holder}" if holder else "another build"
+        what = f"`mhdata {holder.target}` ({holder.who})" if holder else "another build"
         super().__init__(f"{what} works in this folder: wait for it (--wait), or stop it where it was started")
         self.holder = holder
 

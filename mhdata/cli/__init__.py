@@ -61,6 +61,8 @@ class Commands(click.Group):
         entry = COMMANDS.get(args[0])
         if entry and entry.needs and not optional.present(entry.needs):
             raise click.UsageError(f"this copy of mhdata has no `{args[0]}`: {entry.needs} is missing", context)
+        if self.get_command(context, args[0]) is None and not args[0].startswith("-"):
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=self.list_commands(context), ctx=context)
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -110,8 +112,9 @@ def app(context: click.Context, root: str | None) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; end with one sentence on stderr and an exit code."""
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.default_int_handler)
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(sign) is not signal.SIG_IGN:  # nohup
+            signal.signal(sign, signal.default_int_handler)
     sys.exit(_run(args))
 
 
@@ -120,7 +123,9 @@ def _run(args: list[str] | None) -> int:
         done: Any = app(args=args, prog_name=_name(), standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _name()
+        sentence = error.format_message().rstrip(".?").replace(". Did you mean", ", did you mean")
+        click.echo(f"error: {sentence[0].lower()}{sentence[1:]} (see `{asked} --help`)", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: the same command goes on where it stopped", err=True)

@@ -156,10 +156,13 @@ def _run(where: Workspace, request: Request, yes: bool, wait: bool, verbose: boo
         outcome = runner.run(where, request, listener, wait=wait)
     ran, restored = len(outcome.ran), len(outcome.restored)
     came = f", {restored} restored from the cache" if restored else ""
-    talk(
-        f"{request}: {ran} stages ran{came}, {outcome.skipped - restored} unchanged, {display.clock(outcome.seconds)}."
-    )
+    took = display.clock(outcome.seconds)
+    talk(f"{request}: {_stages(ran)} ran{came}, {outcome.skipped - restored} unchanged, {took}.")
     return outcome
+
+
+def _stages(count: int) -> str:
+    return f"{count} stage" if count == 1 else f"{count} stages"
 
 
 def _wait(where: Workspace, wait: bool) -> None:
@@ -179,7 +182,7 @@ def _ask(where: Workspace, planned: Plan, yes: bool) -> None:
         talk(f"  {stage}: {'; '.join(why[:3])}" + (f" and {len(why) - 3} more" if len(why) > 3 else ""))
     if len(planned.stale) > 8:
         talk(f"  and {len(planned.stale) - 8} more stages")
-    talk(f"{len(planned.may_run)} stages may run.")
+    talk(f"{_stages(len(planned.may_run))} may run.")
     if not planned.replaces:
         return
     first = "data/merged/merged_mental_health_dataset.parquet"

@@ -48,14 +48,18 @@ def clock(seconds: float) -> str:
 def finished(event: events.StageFinished) -> str:
     """What a stage did, in one line."""
     rows = "" if event.rows is None else f"{event.rows:,} rows, "
-    return f"{event.stage}: {rows}{size(event.bytes)}, {clock(event.seconds)}, {event.mb_per_s:.1f} MB/s"
+    return f"{event.stage}: {rows}{size(event.bytes)}, {clock(event.seconds)}, {_rate(event.mb_per_s)}"
 
 
 def running(event: events.StageProgress) -> str:
     """What a stage is at, in one line."""
     left = "" if event.eta_seconds is None else f", at most {clock(event.eta_seconds)} left"
-    wrote = f", {size(event.bytes)} written at {event.mb_per_s:.1f} MB/s" if event.bytes else ""
+    wrote = f", {size(event.bytes)} written at {_rate(event.mb_per_s)}" if event.bytes else ""
     return f"{event.stage}: {clock(event.seconds)}{wrote}{left}"
+
+
+def _rate(mb_per_s: float) -> str:
+    return f"{size(mb_per_s * 1e6)}/s"
 
 
 class Lines:

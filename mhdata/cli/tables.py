@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
 
+import click
+
 from mhdata.results import Statistics
 
 WIDE = 110  # columns where there is no terminal to ask
@@ -65,7 +67,10 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         made.add_column(head, justify="right" if numbers else "left", overflow="fold")
     for row in listed:
         made.add_row(*(Text(_cell(value)) for value in row))
-    console().print(made)
+    out = console()
+    with out.capture() as captured:
+        out.print(made)
+    click.echo(re.sub(r" +$", "", captured.get(), flags=re.M), nl=False, color=True)  # rich pads the last column
 
 
 def _cell(value: Any) -> str:
