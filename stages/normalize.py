@@ -190,14 +190,24 @@ def _checks(drafts: pa.RecordBatch, source: Source) -> tuple[pa.Array, pa.Array]
     """The reject reason (or null) and its sentence for each draft: the source's own, then the common ones."""
     reject, message = drafts["reject"], drafts["message"]
     for name in ("input", "response", "rejected_response"):
-        blank = pc.equal(pc.utf8_trim_whitespace(drafts[name]), "")
-        if name != "rejected_response":
-            blank = pc.fill_null(blank, True)
+        blank = _blank(drafts[name], missing=name != "rejected_response")
         reject, message = _reject(reject, message, blank, "empty_text", f"{name} is blank")
-        long = pc.greater(pc.utf8_length(drafts[name]), source.max_chars)
+        long = pc.greater(pc.binary_length(drafts[name]), source.max_chars)
+        if pc.any(long).as_py():
+            long = pc.greater(pc.utf8_length(drafts[name]), source.max_chars)
         sentence = f"{name} has more than {source.max_chars} characters (max_chars in params.yaml)"
         reject, message = _reject(reject, message, long, "too_long", sentence)
     return reject, message
+
+
+def _blank(texts: pa.StringArray, *, missing: bool) -> pa.Array:
+    """Which texts are white space alone; `missing` says what a null is."""
+    blank = text.maybe_blank_edges(texts)
+    places = np.flatnonzero(blank)
+    trimmed = pc.utf8_trim_whitespace(texts.take(pa.array(places)))
+    blank[places] = pc.fill_null(pc.equal(trimmed, ""), missing).to_numpy(zero_copy_only=False)
+    blank[texts.is_null().to_numpy(zero_copy_only=False)] = missing
+    return pa.array(blank)
 
 
 def _reject(
@@ -212,14 +222,22 @@ def _reject(
 def _with_edits(drafts: pa.RecordBatch, edits: dict[str, np.ndarray]) -> pa.RecordBatch:
     """Put the names of all edits of each row, sorted, into the column `edits`."""
     own = drafts["edits"]
-    if not edits and own.null_count == len(own):
-        lists = pa.array([[]] * len(own), own.type)
+    made = {name: rows for name, rows in edits.items() if rows.any()}
+    if not made and own.null_count == len(own):
+        lists = pa.repeat(pa.scalar([], own.type), len(own))
     else:
-        lists = [set(names or ()) for names in own.to_pylist()]
-        for name, rows in edits.items():
-            for place in np.flatnonzero(rows).tolist():
-                lists[place].add(name)
-        lists = pa.array([sorted(names) for names in lists], own.type)
+        lists = pc.if_else(own.is_null(), pa.scalar([], own.type), own)
+        touched = np.logical_or.reduce([pc.greater(pc.list_value_length(lists), 1), *made.values()])
+        if made or touched.any():
+            rows = np.flatnonzero(touched)
+            names = [set(some) for some in lists.take(pa.array(rows)).to_pylist()]
+            for name, flags in made.items():
+                for place in np.flatnonzero(flags[rows]).tolist():
+                    names[place].add(name)
+            fresh = pa.array([sorted(some) for some in names], own.type)
+            order = np.arange(len(own))
+            order[rows] = len(own) + np.arange(len(rows))
+            lists = pa.concat_arrays([lists, fresh]).take(pa.array(order))
     return drafts.set_column(drafts.schema.get_field_index("edits"), SPILLED.field("edits"), lists)
 
 

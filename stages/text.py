@@ -122,7 +122,6 @@ def nfkc(texts: pa.StringArray) -> pa.StringArray:
 
 # C0 (but tab and line feed), DEL, C1, and the byte order mark. Zero-width joiners stay: emoji need them.
 _CONTROL = "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u0080-\u009f\ufeff]"
-_PLAIN = bytes(b for b in range(256) if b in (9, 10) or 32 <= b <= 126)
 # Outside these ranges a text may change under NFC; inside it cannot.
 _MAYBE_NOT_NFC = "[^\x00-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\ufe0f\U0001f300-\U0001fa6f]"
 
@@ -141,19 +140,42 @@ def repair(
     if len(texts) == 0:
         return texts, changed
     joined = join(texts)
-    doubtful = {
-        "newlines": b"\r" in joined,
-        "controls": bool(joined.translate(None, _PLAIN + _SEPARATOR + b"\r")),  # any non-ASCII counts here
-        "nfc": not joined.isascii(),
-        "edges": True,
-    }
+    doubtful = {"newlines": b"\r" in joined, "controls": _has_controls(joined), "nfc": _maybe_not_nfc(joined)}
     for name in REPAIRS:
-        if name in wanted and doubtful[name]:
+        if name in wanted and doubtful.get(name, True):
             mended = _MEND[name](texts)
             different = pc.fill_null(pc.not_equal(mended, texts), False)
             if pc.any(different).as_py():
                 texts, changed[name] = mended, different
     return texts, changed
+
+
+def _has_controls(joined: bytes) -> bool:
+    """Whether `_CONTROL` may match: by the bytes that its characters start with."""
+    data = np.frombuffer(joined, np.uint8)
+    low = data < 32
+    tabs = np.count_nonzero(data == 9) + np.count_nonzero(data == 10) + np.count_nonzero(data == 13)
+    if np.count_nonzero(low) > tabs + np.count_nonzero(data == 0) or b"\x7f" in joined or b"\xef\xbb\xbf" in joined:
+        return True
+    return b"\xc2" in joined and bool((data[np.flatnonzero(data == 0xC2) + 1] < 0xA0).any())
+
+
+def _maybe_not_nfc(joined: bytes) -> bool:
+    """Whether a run of non-ASCII characters may change under NFC; each kind of run is looked at once."""
+    if joined.isascii():
+        return False
+    starts, stops = _runs(joined)
+    runs = {joined[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)}
+    fresh = pa.array(list(runs - _known.keys()), pa.binary()).cast(pa.string())
+    if len(_known) > _CACHE_RUNS:
+        _known.clear()
+    flags = pc.match_substring_regex(fresh, _MAYBE_NOT_NFC).to_pylist()
+    found = {run.encode(): flag for run, flag in zip(fresh.to_pylist(), flags, strict=True)}
+    _known.update((run, flag) for run, flag in found.items() if len(run) <= _CACHE_BYTES)
+    return any(found.values()) or any(_known.get(run, False) for run in runs)
+
+
+_known: dict[bytes, bool] = {}
 
 
 def _nfc(texts: pa.StringArray) -> pa.StringArray:
@@ -163,9 +185,28 @@ def _nfc(texts: pa.StringArray) -> pa.StringArray:
     return pc.replace_with_mask(texts, doubtful, pc.utf8_normalize(texts.filter(doubtful), form="NFC"))
 
 
+def maybe_blank_edges(texts: pa.StringArray) -> np.ndarray:
+    """Which texts (bool) may start or end with white space, by their first and last byte; empty ones may."""
+    _, offsets, values = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(values or b"", np.uint8)
+    some = np.flatnonzero(ends[1:] > ends[:-1])
+    result = ends[1:] == ends[:-1]
+    for byte in (data[ends[:-1][some]], data[ends[1:][some] - 1]):
+        result[some] |= (byte <= 32) | (byte > 127)
+    return result
+
+
+def _edges(texts: pa.StringArray) -> pa.StringArray:
+    doubtful = pa.array(maybe_blank_edges(texts))
+    if not pc.any(doubtful).as_py():
+        return texts
+    return pc.replace_with_mask(texts, doubtful, pc.utf8_trim_whitespace(texts.filter(doubtful)))
+
+
 _MEND: dict[str, Callable[[pa.StringArray], pa.StringArray]] = {
     "newlines": lambda texts: pc.replace_substring_regex(texts, "\r\n?", "\n"),
     "controls": lambda texts: pc.replace_substring_regex(texts, _CONTROL, ""),
     "nfc": _nfc,
-    "edges": pc.utf8_trim_whitespace,
+    "edges": _edges,
 }
