@@ -7,6 +7,7 @@ one's, each used once, at most `pairs.max_per_post` pairs a post. The label says
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 
 from stages import text
+from stages.engine.keys import KeySpill, PlaceSpill, hash128, run_starts
 from stages.errors import ParamsError
 from stages.params import Pairs, Source
 from stages.readers import RAW_JSON
@@ -99,14 +100,27 @@ class Facts(msgspec.Struct):
     score: str | None = None
 
 
+# One comment as the pairing sees it: its post, whether it helped, and where its text lies in the spill; no text.
+COMMENT = np.dtype(
+    [
+        ("hi", "u8"), ("lo", "u8"), ("place", "i8"), ("effective", "?"), ("score", "f8"), ("length", "i8"),
+        ("digest_hi", "u8"), ("digest_lo", "u8"), ("start", "i8"), ("size", "i8"),
+    ]
+)  # fmt: skip
+FATE = np.dtype([("place", "i8"), ("reason", "u1"), ("start", "i8"), ("size", "i8")])
+REASONS = (None, "paired", "unpaired")  # no reason: a record, with a worse comment where `size` is not -1
+PAIRED, UNPAIRED = 1, 2
+
+
 class Comment(NamedTuple):
-    """One comment as the pairing sees it: no text, but its place in the spill."""
+    """A row of COMMENT, without its post."""
 
     place: int
     effective: bool
     score: float
     length: int
-    digest: bytes
+    digest_hi: int
+    digest_lo: int
     start: int
     size: int
 
@@ -114,40 +128,42 @@ class Comment(NamedTuple):
 def gather(rows: Callable[[], Iterator[pa.RecordBatch]], folder: Path, params: Source) -> Iterator[pa.RecordBatch]:
     """Drafts of comments to drafts of records; comments that became part of another row carry the reason."""
     store = folder / "comments.bin"
-    posts = _index(rows(), store)
-    partners, reasons = _pair(posts, params.pairs or Pairs())
+    comments = KeySpill(folder / "comments", COMMENT)
+    total = _index(rows(), store, comments)
+    fates = PlaceSpill(folder / "fates", FATE, total)
+    for part in comments.partitions():
+        fates.add(_pair(part, params.pairs or Pairs()))
     with store.open("rb") as file:
         place = 0
         for batch in rows():
-            yield _render(batch, place, partners, reasons, file)
+            yield _render(batch, place, fates.take(place + len(batch)), file)
             place += len(batch)
 
 
-def _index(batches: Iterator[pa.RecordBatch], store: Path) -> dict[bytes, list[Comment]]:
-    posts: dict[bytes, list[Comment]] = {}
+def _index(batches: Iterator[pa.RecordBatch], store: Path, comments: KeySpill) -> int:
+    """Spill the texts of all comments, and what else pairing asks of them; return how many there are."""
     place = start = 0
     with store.open("wb") as file:
         for batch in batches:
-            folded = text.fold(batch["input"]).to_pylist()
-            for post, comment, meta in zip(
-                folded, batch["response"].to_pylist(), batch["meta"].to_pylist(), strict=True
-            ):
-                facts = msgspec.json.decode(meta, type=Facts)
-                data = comment.encode()
-                post_key = xxhash.xxh3_128_digest((facts.post_id or post).encode())
-                entry = Comment(
-                    place,
-                    facts.effective,
-                    _number(facts.score),
-                    len(comment),
-                    xxhash.xxh3_128_digest(data),
-                    start,
-                    len(data),
-                )
-                posts.setdefault(post_key, []).append(entry)
-                start += file.write(data)
-                place += 1
-    return posts
+            facts = [msgspec.json.decode(meta, type=Facts) for meta in batch["meta"].to_pylist()]
+            posts = [fact.post_id for fact in facts]
+            if None in posts:
+                folded = text.fold(batch["input"]).to_pylist()
+                posts = [post or fold for post, fold in zip(posts, folded, strict=True)]
+            data = batch["response"].cast(pa.binary())
+            found = np.zeros(len(batch), COMMENT)
+            for prefix, hashes in (("", hash128(pa.array(posts, pa.string()))), ("digest_", hash128(data))):
+                found[f"{prefix}hi"], found[f"{prefix}lo"] = hashes["hi"], hashes["lo"]
+            found["place"] = np.arange(place, place + len(batch))
+            found["effective"] = [fact.effective for fact in facts]
+            found["score"] = [_number(fact.score) for fact in facts]
+            found["length"] = pc.utf8_length(batch["response"]).to_numpy()
+            found["size"] = pc.binary_length(data).to_numpy()
+            found["start"] = start + np.cumsum(found["size"]) - found["size"]
+            comments.add(found)
+            start += file.write(b"".join(data.to_pylist()))
+            place += len(batch)
+    return place
 
 
 def _number(score: str | None) -> float:
@@ -157,49 +173,49 @@ def _number(score: str | None) -> float:
         return 0.0
 
 
-def _pair(posts: dict[bytes, list[Comment]], limits: Pairs) -> tuple[dict[int, Comment], dict[int, str]]:
-    """Place of an effective comment -> its worse one, and place of an ineffective one -> why it is no record."""
-    partners: dict[int, Comment] = {}
-    reasons: dict[int, str] = {}
-    for comments in posts.values():
+def _pair(part: np.ndarray, limits: Pairs) -> np.ndarray:
+    """What becomes of each comment of some posts (dtype COMMENT, sorted by post): dtype FATE."""
+    fates = np.zeros(len(part), FATE)
+    fates["place"], fates["size"] = part["place"], -1
+    starts = np.unique(run_starts(part, ("hi", "lo")))
+    own = list(COMMENT.names or ())[2:]
+    for start, stop in itertools.pairwise([*starts.tolist(), len(part)]):
+        rows = [Comment(*row) for row in part[own][start:stop].tolist()]
+        numbers = {row.place: start + number for number, row in enumerate(rows)}
         # best first against worst first; equal scores by content, so that the order in the file does not matter
-        good = sorted((c for c in comments if c.effective), key=lambda c: (-c.score, c.digest, c.place))
-        bad = sorted((c for c in comments if not c.effective), key=lambda c: (c.score, c.digest, c.place))
+        good = sorted((c for c in rows if c.effective), key=lambda c: (-c.score, c.digest_hi, c.digest_lo, c.place))
+        bad = sorted((c for c in rows if not c.effective), key=lambda c: (c.score, c.digest_hi, c.digest_lo, c.place))
         for comment in good[: limits.max_per_post]:
             worse = next((c for c in bad if _fits(comment, c, limits)), None)
             if worse is not None:
                 bad.remove(worse)
-                partners[comment.place] = worse
-                reasons[worse.place] = "paired"
-        reasons.update((c.place, "unpaired") for c in bad)
-    return partners, reasons
+                fates["start"][numbers[comment.place]] = worse.start
+                fates["size"][numbers[comment.place]] = worse.size
+                fates["reason"][numbers[worse.place]] = PAIRED
+        fates["reason"][[numbers[c.place] for c in bad]] = UNPAIRED
+    return fates
 
 
 def _fits(good: Comment, bad: Comment, limits: Pairs) -> bool:
     short, long = sorted((good.length, bad.length))
-    return good.score >= bad.score and long <= limits.length_ratio * short and good.digest != bad.digest
+    content = (good.digest_hi, good.digest_lo) != (bad.digest_hi, bad.digest_lo)
+    return good.score >= bad.score and long <= limits.length_ratio * short and content
 
 
-def _render(
-    batch: pa.RecordBatch, first: int, partners: dict[int, Comment], reasons: dict[int, str], file: Any
-) -> pa.RecordBatch:
-    places = range(first, first + len(batch))
-    rejected = [_text(file, partners[place]) if place in partners else None for place in places]
-    paired = np.array([value is not None for value in rejected], bool)
-    tags = [
-        sorted([*tags, "derived:pair"]) if p else tags
-        for tags, p in zip(batch["tags"].to_pylist(), paired, strict=True)
-    ]
-    reject = pa.array([reasons.get(place) for place in places], pa.string())
+def _render(batch: pa.RecordBatch, first: int, fates: np.ndarray, file: Any) -> pa.RecordBatch:
+    rejected: list[str | None] = [None] * len(batch)
+    tags = batch["tags"]
+    paired = fates[fates["size"] >= 0]
+    if len(paired):
+        for place, start, size in zip(*(paired[name].tolist() for name in ("place", "start", "size")), strict=True):
+            file.seek(start)
+            rejected[place - first] = str(file.read(size), "utf-8")
+        lists = tags.to_pylist()
+        for place in (paired["place"] - first).tolist():
+            lists[place] = sorted([*lists[place], "derived:pair"])
+        tags = pa.array(lists, pa.list_(pa.string()))
+    reject = pa.array(REASONS, pa.string()).take(pa.array(fates["reason"]))
     changes = {
-        "rejected_response": pa.array(rejected, pa.string()),
-        "tags": pa.array(tags, pa.list_(pa.string())),
-        "reject": reject,
-        "message": reject,
-    }
+        "rejected_response": pa.array(rejected, pa.string()), "tags": tags, "reject": reject, "message": reject,
+    }  # fmt: skip
     return pa.RecordBatch.from_arrays([changes.get(n, batch[n]) for n in batch.schema.names], schema=batch.schema)
-
-
-def _text(file: Any, comment: Comment) -> str:
-    file.seek(comment.start)
-    return str(file.read(comment.size), "utf-8")
