@@ -31,6 +31,7 @@ KILLS = 3
 FILES = {"original A": "instructions.jsonl", "original B": "instructions_with_topics.jsonl"}
 GATES = {
     "topic_distance": "rounding only",
+    "labels_without_keyword": "<= 0.05",
     "questions_short": "0",
     "duplicates": "0",
     "near_duplicates_rouge_l": "0",
@@ -133,6 +134,7 @@ MEASURED: dict[str, tuple[Any, Any]] = {
     "crisis_with_any_referral": (28, 1),
     "crisis_with_line_or_emergency": (12, 0),
     "duplicates": (0, 0),
+    "labels_without_keyword": (None, 0.3594),
     "leftovers": (1, 5),
     "near_duplicates_rouge_l": (38, 10),
     "near_duplicates_tfidf": (21, 14),

@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from stages.llm.prose import Texts
 from stages.params import Filters, NearDup, Topic
+from stages.params import Topics as TopicsScreen
+from stages.screens import topics as topics_screen
 from stages.synthesize import checks
 from stages.synthesize.similar import Index, Rarity
 
 SHORT = 40  # words, of the original's rule for short questions
 OPENINGS = (5, 8)
+ANY_KEYWORD = TopicsScreen(min_score=1)
 NEAR = NearDup()  # the thresholds of the table, whatever the params say
 
 
@@ -40,6 +46,7 @@ def measure(pairs: Sequence[Pair], topics: Sequence[Topic], filters: Filters) ->
     return {
         "rows": len(pairs),
         "topic_distance": topic_distance([p.topic for p in pairs if p.topic is not None], topics),
+        "labels_without_keyword": labels_without_keyword(pairs),
         "question_words_median": _median(asked),
         "answer_words_median": _median(given),
         "questions_short": sum(len(q.split()) < SHORT for q in asked.raw.to_pylist()),
@@ -68,6 +75,18 @@ def topic_distance(labels: Sequence[str], topics: Sequence[Topic]) -> float | No
     target = {topic.label: topic.weight / whole for topic in topics}
     names = sorted(seen.keys() | target.keys())
     return round(sum(abs(seen[name] / len(labels) - target.get(name, 0.0)) for name in names) / 2, 4)
+
+
+def labels_without_keyword(pairs: Sequence[Pair]) -> float | None:
+    """Share of labelled rows whose question holds no keyword of its topic, by the lexicon of the topics screen."""
+    labelled = [pair for pair in pairs if pair.topic is not None]
+    if not labelled:
+        return None
+    columns = {"input": [pair.question for pair in labelled], "type": ["synthetic"] * len(labelled)}
+    found = pc.struct_field(topics_screen.screen(pa.record_batch(columns), ANY_KEYWORD), "topics").to_pylist()
+    named = [{entry["topic"] for entry in entries} for entries in found]
+    missing = sum((pair.topic or "").strip() not in names for pair, names in zip(labelled, named, strict=True))
+    return round(missing / len(labelled), 4)
 
 
 def _median(texts: Texts) -> float | None:

@@ -101,6 +101,12 @@ def test_the_distance_of_topics() -> None:
     assert defects.topic_distance([], SETTINGS.topics) is None
 
 
+def test_labels_without_a_keyword_of_their_topic() -> None:
+    pairs = [Pair("The panic attacks are back.", "b", "Anxiety"), Pair("The panic attacks are back.", "b", "Marriage")]
+    assert defects.labels_without_keyword(pairs) == 0.5
+    assert defects.labels_without_keyword([Pair("a", "b")]) is None
+
+
 # What the server says wrongly, by the reason it must get: (slot, part) and the completion.
 GOOD = scripted_text.answer(77, "Anxiety", 150, 200, crisis=False)
 ASKED = scripted_text.question(77, "Anxiety", 90, 120)
