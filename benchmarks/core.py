@@ -7,12 +7,13 @@ from pathlib import Path
 
 from benchmarks.measure import Usage
 from benchmarks.project import SOURCES, Project
+from stages import params
 
 
 def job(project: Project) -> dict[str, Usage]:
     """normalize, screen (all off), merge, split and one JSON Lines export, each as a process of its own."""
     found = {f"normalize {source}": project.stage("normalize", source) for source in SOURCES}
-    found |= {f"screen {source}": project.stage("screen", source) for source in SOURCES}
+    found |= {f"screen {source}": project.stage("screen", source) for source in (*SOURCES, *params.MADE)}
     for words in (("merge",), ("split",), ("export", "openai")):
         found[" ".join(words)] = project.stage(*words)
     return found

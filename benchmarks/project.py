@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import yaml
 
 from benchmarks import corpus
 from benchmarks.measure import Usage, run
+from stages import params, record
 
 ROOT = Path(__file__).parents[1]
 CODE = ("stages", "mhdata", "data/deny.txt", "data/benchmarks", "dvc.yaml")
@@ -32,6 +34,9 @@ class Project:
                 (root / name).symlink_to(ROOT / name)
         shutil.copy(ROOT / "params.yaml", root / "params.yaml")
         self.params(lambda tree: _settings(tree, workers, core))
+        (root / "data/normalized").mkdir(parents=True, exist_ok=True)
+        for key in params.MADE:  # tables of the language model's rows: none here
+            pq.write_table(record.SCHEMA.empty_table(), root / f"data/normalized/{key}.parquet")
 
     def params(self, change: Callable[[dict[str, Any]], Any]) -> None:
         """Change params.yaml in place."""
@@ -62,6 +67,8 @@ class Project:
 
 
 def _settings(tree: dict[str, Any], workers: int, core: bool) -> None:
+    for block in ("synthesize", "paraphrase", "judge"):
+        tree.pop(block, None)
     tree["engine"] = {"kind": "local", "workers": workers}
     tree["formats"] = ["openai"]
     tree["sources"] = {key: block for key, block in tree["sources"].items() if key in SOURCES}
