@@ -72,7 +72,9 @@ class Batch(NamedTuple):
 
 
 def main() -> None:
-    settings = params.load("sources", "profile", "policy", "merge")
+    settings = params.with_made(
+        params.load("sources", "profile", "policy", "merge", "synthesize.license", "paraphrase.license")
+    )
     order = params.ordered(settings)
     accounts = {key: Ledger("merge", key) for key in order}
     for key in order:

@@ -591,6 +591,19 @@ def _read(path: Path) -> Params:
     return params
 
 
+# Tables made by a language model: they enter merge after all sources, as sources of their own.
+MADE = ("synthesize", "paraphrase")
+
+
+def with_made(params: Params) -> Params:
+    """The same params with the tables of MADE among the sources."""
+    made = {
+        key: Source(dataset=key, license=getattr(params, key).license, files={}, priority=10_000 + place, enters=["chat"])
+        for place, key in enumerate(MADE)
+    }
+    return msgspec.structs.replace(params, sources={**params.sources, **made})
+
+
 def ordered(params: Params) -> list[str]:
     """Keys of all sources in their declared order: by priority, then key."""
     return sorted(params.sources, key=lambda key: (params.sources[key].priority, key))
@@ -601,7 +614,7 @@ _KEY = re.compile(r"^[a-z][a-z0-9_]*$")
 
 def _check(params: Params) -> None:
     for key in params.policy:
-        if key != "default" and key not in params.sources:
+        if key not in ("default", *MADE) and key not in params.sources:
             near = difflib.get_close_matches(key, params.sources, 1, 0.5) or ["default"]
             raise ParamsError(f"{PATH}: policy.{key} is no source: did you mean `{near[0]}`?")
     if params.merge.together > params.merge.remove:
@@ -623,7 +636,7 @@ def _check(params: Params) -> None:
 
 def _check_export(params: Params) -> None:
     """Raise ParamsError unless the sources that `export` names are sources."""
-    mixture, known = params.export.mixture, tuple(params.sources)
+    mixture, known = params.export.mixture, (*params.sources, *MADE)
     named = {
         "export.sources": params.export.sources,
         **{f"export.mixture.{name}": list(getattr(mixture, name)) for name in ("weights", "rates", "caps")},

@@ -15,7 +15,7 @@ PER_SOURCE = ("normalize", "screen", "merge", "split")
 
 
 def main() -> None:
-    settings = params.load("sources")
+    settings = params.with_made(params.load("sources", "synthesize.license", "paraphrase.license"))
     order = params.ordered(settings)
     stages = {stage: {key: _account(stage, key) for key in order} for stage in PER_SOURCE}
     exports = {path.stem: read_json(path) for path in sorted((LEDGER / "export").glob("*.json"))}
@@ -33,7 +33,8 @@ def main() -> None:
 
 
 def _account(stage: str, key: str) -> dict[str, Any]:
-    account = ledger.read(LEDGER / stage / f"{key}.json")
+    made = stage == "normalize" and key in params.MADE  # the stage that makes its records has the table's own name
+    account = ledger.read(LEDGER / (key if made else stage) / f"{key}.json")
     return {name: value for name, value in account.items() if name not in ("stage", "source")}
 
 
