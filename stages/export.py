@@ -89,7 +89,7 @@ class Run:
             rows, sides, lengths = self._repeat(found)
             if len(rows):
                 writer.add(rows, sides, lengths)
-                for side in self._sides:
+                for side in sorted(set(sides)):
                     self._lengths.setdefault(side, Lengths()).add(lengths[sides == side])
         return self._fit(writer.close())
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from stages import export, formats
+from stages import export, formats, params
 from stages.layout import EXPORTS, LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.record import MERGED
 from stages.split import SCHEMA
@@ -39,7 +39,7 @@ class Exports:
     """Where the stage has run, in the current folder."""
 
     def __init__(self, rows: list[dict[str, Any]], wanted: list[str], settings: dict[str, Any]) -> None:
-        tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        tree = yaml.load((ROOT / "params.yaml").read_bytes(), Loader=params._Loader)
         services = {"services": {}}  # small exports are no fault here
         tree |= {"formats": wanted, "export": tree["export"] | services | settings}
         for key in {one.get("source", "s") for one in rows}:
