@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.params import Pii
-from stages.screens.pii.search import search, settle
+from stages.screens.pii.detect import search, settle
 
 DATA = Path(__file__).parent.parent / "data" / "pii"
 _MARK = re.compile(r"⟦(?P<type>\w+)(?:/(?P<tier>\w+))?:(?P<text>[^⟧]*)⟧")

@@ -17,7 +17,7 @@ from stages.params import Pii
 from stages.screens import pii
 from stages.screens.pii import lists
 from tests.records import batch
-from tests.screens.pii_labels import DATA, found, score, text_hash, total, unmark, written
+from tests.screens.pii_labels import DATA, found, score, text_hash, total, written
 
 REAL = os.environ.get("MHDATA_REAL")
 STRUCTURED = ("email", "phone", "ssn", "card", "ip", "url", "handle", "address", "medical_id", "birth_date")
@@ -81,7 +81,7 @@ def test_real_labels_hold_no_text() -> None:
 
 # --- laws --------------------------------------------------------------------------------------------
 
-FRAGMENTS = [unmark(json.loads(line)["marked"])[0] for line in (DATA / "dev.jsonl").read_text("utf-8").splitlines()]
+FRAGMENTS = [text for name in ("dev", "held_out") for text, _ in written(name)]
 FRAGMENTS += [
     "555-1234",
     " ",
@@ -98,7 +98,10 @@ FRAGMENTS += [
     "7",
     "1",
 ]
-texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), max_size=6).map("".join)
+cuts = st.builds(
+    lambda text, start, end: text[start : -end or None], st.sampled_from(FRAGMENTS), st.integers(0, 60), st.integers(0, 60)
+)
+texts = st.lists(st.sampled_from(FRAGMENTS) | cuts | st.text(max_size=8), max_size=6).map("".join)
 
 
 @given(texts)
@@ -148,6 +151,16 @@ def test_long_runs_stay_linear(unit: str, size: int) -> None:
     """A pattern that backtracks over the run, or a step that is quadratic in the spans, would not end in time."""
     spans = screened({"input": unit * (size // len(unit))})[0]
     assert all(span["end"] - span["start"] <= 2_000 for span in spans)
+
+
+def test_what_a_redaction_uncovers_is_found_behind_it() -> None:
+    """Once the number before it is a placeholder, the second number has its cue: found, at its place in the text."""
+    text = (
+        "fb facebook.com/profile.one and so on. In Dublin you get me on +353 85 012 3456i wrote 555 0178 on it, call me"
+    )
+    personal = [span for span in screened({"input": text})[0] if span["tier"] == "personal"]
+    assert [text[span["start"] : span["end"]] for span in personal][-1] == "555 0178"
+    assert redacted(text).endswith("get me on <PHONE>i wrote <PHONE> on it, call me")
 
 
 def test_every_listed_helpline_survives() -> None:
@@ -209,6 +222,20 @@ def test_params_add_helplines_sites_and_turn_names_off() -> None:
     tuned = {s["type"]: s["tier"] for s in pii.screen(batch({"input": text}), own).to_pylist()[0]["spans"]}
     assert kinds["phone"] == "personal" and kinds["name"] == "hint"
     assert tuned["phone"] == "public" and "name" not in tuned
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("I hope that all of this is of help to you both. Be well.Lorna J. Whitfield, LCSW, NCC", "Lorna J. Whitfield"),
+        ("Wishing you good luck with all of it from here on out! Warmly,  Tamsin Poole MA LPC", "Tamsin Poole"),
+        ("I agree with Sherrie. She is right", "Sherrie"),
+        ("We moved out of Susan's house", "Susan"),
+        ("my friend Bastien, who is kind", "Bastien"),
+    ],
+)
+def test_a_name_is_cut_where_it_begins_and_ends(text: str, name: str) -> None:
+    assert [text[span["start"] : span["end"]] for span in screened({"input": text})[0]] == [name]
 
 
 @pytest.mark.parametrize(

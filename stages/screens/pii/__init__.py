@@ -5,7 +5,7 @@ ipaddress) and the words around decide there (online, phones, ids, places, names
 number or page from a public resource: a helpline is never `personal`. Neither a value nor its hash is kept.
 
 Tiers: `personal` is what redaction takes out; `public` is a resource; `hint` (names, a birthday without a year) is
-reported only. Screening a text with its personal spans redacted finds no personal span: see `search.settle`.
+reported only. Screening a text with its personal spans redacted finds no personal span: see `detect.settle`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from stages.params import Pii
+from stages.screens.pii.detect import search, settle
 from stages.screens.pii.redact import redact, redact_batch, spans_of
-from stages.screens.pii.search import search, settle
 from stages.screens.pii.units import collect, column
 
 __all__ = ["TYPE", "VERSION", "redact", "redact_batch", "screen", "spans_of"]

@@ -122,7 +122,7 @@ def _is_practice(name: str, view: str, start: int, end: int) -> bool:
         ahead = before(view, start, 50)
         if _NAME_END.search(ahead) or (view.find("/", start + 8, end - 1) < 0 and re.search(r"[.!?\"'][ )]*$", ahead)):
             return True
-    return (works and _own_cue().search(before(view, start, 120) + view[end : end + 60]) is not None)
+    return works and _own_cue().search(before(view, start, 120) + view[end : end + 60]) is not None
 
 
 def _alone(view: str, start: int, end: int) -> bool:

@@ -38,7 +38,7 @@ def credential_names(view: str, at: int, params: Pii) -> Iterator[Span]:
     while words and not is_word(words[0].group()):
         words = words[1:]
     if words and all(is_word(word.group()) for word in words) and (len(words) > 1 or is_given(words[0].group())):
-        yield hint(low + words[0].start(), low + match.end("name"), "credential", 85)
+        yield hint(low + match.start("name") + words[0].start(), low + match.end("name"), "credential", 85)
 
 
 # --- at the end --------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def _back(spans: list[Span], taken: list[Span]) -> list[Span]:
     moved: list[Span] = []
     shift = number = 0
     for span in spans:
-        while number < len(taken) and taken[number].start - shift < span.end:
+        while number < len(taken) and taken[number].start + shift < span.end:
             shift += len(placeholder(taken[number].type)) - (taken[number].end - taken[number].start)
             number += 1
         moved.append(span._replace(start=span.start - shift, end=span.end - shift))
