@@ -99,7 +99,10 @@ FRAGMENTS += [
     "1",
 ]
 cuts = st.builds(
-    lambda text, start, end: text[start : -end or None], st.sampled_from(FRAGMENTS), st.integers(0, 60), st.integers(0, 60)
+    lambda text, start, end: text[start : -end or None],
+    st.sampled_from(FRAGMENTS),
+    st.integers(0, 60),
+    st.integers(0, 60),
 )
 texts = st.lists(st.sampled_from(FRAGMENTS) | cuts | st.text(max_size=8), max_size=6).map("".join)
 
