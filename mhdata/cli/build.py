@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from mhdata import api, formats, graph, locks, runner, state
+from mhdata import api, formats, graph, locks, runner, state, workspace
 from mhdata import clean as cleaning
 from mhdata.cli import display, tables
 from mhdata.cli.common import agreed, as_document, confirm, emit, here, talk
 from mhdata.results import PreparedFormat, PrepareResult
 from mhdata.runner import Outcome, Plan, Request
 from mhdata.workspace import Workspace
+from stages.errors import PipelineError
 
 forced = click.option("--force", is_flag=True, help="Run also when nothing changed, and replace without asking.")
 waits = click.option("--wait", is_flag=True, help="Wait for another build in this folder instead of stopping.")
@@ -22,8 +23,11 @@ verbose = click.option("-v", "--verbose", is_flag=True, help="Show everything th
 
 def _name_formats(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completion of a format's name."""
-    names = [*graph.load(here()).formats, "all"]
-    return [name for name in names if name.startswith(incomplete)]
+    try:
+        names = graph.load(workspace.find(context.find_root().params.get("root"))).formats
+    except PipelineError:
+        return []  # a shell that completes is no place for errors
+    return [name for name in [*names, "all"] if name.startswith(incomplete)]
 
 
 @click.command(

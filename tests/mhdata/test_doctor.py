@@ -1,0 +1,108 @@
+"""What the doctor finds, and that each finding has a mend."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mhdata import doctor
+from mhdata.workspace import Workspace
+from tests.mhdata.conftest import Doors
+
+
+def finding(where: Workspace, check: str) -> doctor.Finding:
+    found = [one for one in doctor.examine(where) if one.check == check]
+    return next((one for one in found if one.state != "ok"), found[0])
+
+
+@pytest.fixture(scope="module")
+def ill(mine: Doors) -> Workspace:
+    return Workspace(mine.root)
+
+
+def test_a_built_workspace_is_well(doors: Doors) -> None:
+    found = doors.json("doctor", code=0)
+    assert {one["check"] for one in found} >= {
+        "python",
+        "install",
+        "git",
+        "disk",
+        "permissions",
+        "locks",
+        "network",
+        "remotes",
+    }
+    assert [one for one in found if one["state"] == "problem"] == []
+
+
+def test_a_wrong_pin_is_named(mine: Doors, ill: Workspace) -> None:
+    mine.edit("requirements.txt", "msgspec==", "msgspec==9.")
+    found = finding(ill, "install")
+    mine.git("checkout", "-q", "requirements.txt")
+    assert found.state == "problem" and "msgspec is" in found.says and "pip install" in str(found.mend)
+
+
+def test_conflict_marks_and_a_missing_lock(mine: Doors, ill: Workspace) -> None:
+    lock = mine.root / "dvc.lock"
+    lock.write_text("a\n<<<<<<< HEAD\n", encoding="utf-8")
+    assert "--ours" in str(finding(ill, "dvc.lock").mend)
+    lock.unlink()
+    assert finding(ill, "dvc.lock").state == "warning"
+    mine.git("checkout", "-q", "dvc.lock")
+    assert finding(ill, "dvc.lock").state == "ok"
+
+
+def test_a_lock_left_behind(mine: Doors, ill: Workspace) -> None:
+    rwlock = mine.root / ".dvc/tmp/rwlock"
+    rwlock.write_text("{torn")
+    found = finding(ill, "locks")
+    rwlock.unlink()
+    assert found.state == "warning" and "is torn" in found.says
+
+
+def test_a_mistake_in_params(mine: Doors, ill: Workspace) -> None:
+    mine.edit("params.yaml", "origin: sample", "orign: sample")
+    assert finding(ill, "params").state == "problem"
+    assert "did you mean `origin`" in finding(ill, "params").says
+    mine.git("checkout", "-q", "params.yaml")
+
+
+def remote(where: Workspace, url: str) -> doctor.Finding:
+    config = where.root / ".dvc/config"
+    kept = config.read_text(encoding="utf-8")
+    config.write_text(f"{kept}['remote \"here\"']\n    url = {url}\n", encoding="utf-8")
+    try:
+        return finding(where, "remotes")
+    finally:
+        config.write_text(kept, encoding="utf-8")
+
+
+def test_remotes_are_asked(ill: Workspace, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert remote(ill, f"http://me:secret@127.0.0.1:{port}/dvc").state == "ok"
+    found = remote(ill, f"http://me:secret@127.0.0.1:{port}/dvc")
+    assert found.state == "problem" and "does not answer" in found.says and "secret" not in found.says
+    assert remote(ill, f"ssh://127.0.0.1:{port}/x").state == "problem"
+    assert "absolute" in remote(ill, "../remote").says
+    assert remote(ill, str(tmp_path)).state == "ok"
+    assert remote(ill, str(tmp_path / "to/be/made")).state == "ok"
+
+
+def test_the_hub_is_asked_only_when_a_build_would_go_there(
+    mine: Doors, ill: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dead = server.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{dead}")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert finding(ill, "network").state == "ok"
+    mine.edit("params.yaml", "origin: sample", "origin: hub")
+    found = finding(ill, "network")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    offline = finding(ill, "network")
+    mine.git("checkout", "-q", "params.yaml")
+    assert found.state == "problem" and "HF_ENDPOINT" in str(found.mend)
+    assert "HF_HUB_OFFLINE" in offline.says

@@ -1,0 +1,276 @@
+"""Commands that change nothing, on the built sample."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+
+from mhdata import formats, graph, lineage, workspace
+from mhdata.cli import COMMANDS
+from stages import params
+from tests.mhdata.conftest import ROOT, Doors, quiet
+
+OWN = [name for name, entry in COMMANDS.items() if entry.needs is None]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_command_explains_itself_with_examples(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mhdata", name, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert f"mhdata {name}" in done.stdout.partition("Example")[2]
+    assert "--help" in done.stdout
+
+
+def test_help_lists_the_commands_and_exit_codes_and_only_what_is_there() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mhdata", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    listed = {
+        line.split()[0]
+        for line in done.stdout.partition("Commands:")[2].splitlines()
+        if line[:2] == "  " and line[2:3].strip()
+    }
+    for name, entry in COMMANDS.items():
+        there = (
+            entry.needs is None
+            or (ROOT / (entry.needs.replace(".", "/") + ".py")).exists()
+            or (ROOT / entry.needs.replace(".", "/") / "__init__.py").exists()
+        )
+        assert (name in listed) == there, name
+    for code in (
+        "0 done",
+        "1 failed",
+        "2 wrong usage",
+        "3 refused",
+        "4 an endpoint",
+        "5 incomplete",
+        "130 interrupted",
+    ):
+        assert code in done.stdout
+
+
+def test_a_command_whose_module_is_missing_says_so_and_is_not_offered(tmp_path: Path) -> None:
+    code = (
+        "from mhdata import cli; cli.COMMANDS['fly'] = cli.Entry('more:fly', 'Fly.', 'stages.no_such.fly'); "
+        "import sys; sys.argv = ['mhdata']; cli.main(sys.argv_given)"
+    )
+    for words, status, stream in ((["fly"], 2, "stderr"), (["--help"], 0, "stdout")):
+        program = code.replace("sys.argv_given", repr(words))
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == status
+        assert ("stages.no_such.fly is missing" in getattr(done, stream)) == (words == ["fly"])
+        assert "Fly." not in done.stdout
+
+
+@pytest.mark.parametrize("program", ["import mhdata; dir(mhdata)", "from mhdata.cli import _run; _run(['--help'])"])
+def test_nothing_heavy_is_imported_before_it_is_needed(program: str) -> None:
+    check = (
+        f"{program}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "mhdata" in loaded
+    assert not loaded & {"pyarrow", "numpy", "pandas", "datasets", "dvc", "rich", "yaml", "msgspec", "psutil"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["buld"], "no such command 'buld', did you mean 'build'"),
+        (["build", "--yess"], "--yes"),
+        (["prepare"], "missing argument"),
+        (["show"], "missing argument"),
+        (["completion", "tcsh"], "tcsh"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(doors: Doors, words: list[str], says: str) -> None:
+    assert says in doors.refused(*words, code=2)
+
+
+def test_no_workspace_is_one_sentence(doors: Doors, tmp_path: Path) -> None:
+    assert "--root" in doors.refused("--root", str(tmp_path), "stats", code=1)
+    assert "MHDATA_ROOT" in doors.refused("stats", code=1, MHDATA_ROOT=str(tmp_path / "nowhere"))
+
+
+def test_a_command_works_from_a_folder_below_and_through_root(doors: Doors, tmp_path: Path) -> None:
+    inside = subprocess.run(
+        [sys.executable, "-m", "mhdata", "sources", "--json"], cwd=doors.root / "data", text=True, check=True,
+        capture_output=True, env={**quiet(), "PYTHONPATH": str(doors.root)},
+    )  # fmt: skip
+    outside = subprocess.run(
+        [sys.executable, "-m", "mhdata", "--root", str(doors.root), "sources", "--json"], cwd=tmp_path, text=True,
+        check=True, capture_output=True, env={**quiet(), "PYTHONPATH": str(doors.root)},
+    )  # fmt: skip
+    assert inside.stdout == outside.stdout == doors("sources", "--json").stdout
+
+
+def test_status_of_a_built_workspace(doors: Doors) -> None:
+    found = doors.json("status")
+    assert found["up_to_date"] is True and found["building"] is None
+    assert found["merged"]["rows"] == pq.read_metadata(found["merged"]["path"]).num_rows
+    assert {stage["state"] for stage in found["stages"]} == {"built"}
+    chosen = params.load(path=doors.root / "params.yaml").formats
+    assert [name for name, one in found["formats"].items() if one["exists"]] == sorted(chosen)
+    for one in found["formats"].values():
+        assert all(Path(file).exists() for file in one["files"])
+    assert found["versions"]["dvc"]
+
+
+def test_the_graph_is_what_dvc_wrote_into_its_lock(doors: Doors) -> None:
+    import yaml
+
+    lock = yaml.load((doors.root / "dvc.lock").read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[
+        "stages"
+    ]
+    read = graph.load(workspace.Workspace(doors.root))
+    assert set(read.stages) == set(lock)
+    for name, stage in read.stages.items():
+        assert set(stage.deps) == {dep["path"] for dep in lock[name]["deps"]}, name
+        assert set(stage.outs) == {out["path"] for out in lock[name]["outs"]}, name
+        assert stage.command == lock[name]["cmd"]
+    order = read.upstream([])
+    assert sorted(order) == sorted(lock)
+    for name in order:
+        assert all(order.index(parent) < order.index(name) for parent in read.parents[name])
+    assert "export_openai" in read.downstream({"normalize@trace"}) and "merge" not in read.downstream({"split"})
+
+
+def test_stats_account_for_every_row(doors: Doors) -> None:
+    found = doors.json("stats")
+    rows = pq.read_table(doors.root / "data/merged/merged_mental_health_dataset.parquet").to_pylist()
+    assert found["rows"] == len(rows)
+    assert {key: count for key, count in found["sources"].items() if count} == Counter(row["source"] for row in rows)
+    assert found["tags"] == Counter(tag for row in rows for tag in row["tags"])
+    assert sum(found["sides"].values()) == len(rows)
+    assert found["lengths"]["input"]["longest"] == max(len(row["input"]) for row in rows)
+    for one in found["accounts"]:
+        left = sum(one["rejected"].values()) + sum(one["dropped"].values()) + one["duplicates"]
+        assert one["upstream"] == left + one["merged"], one["source"]
+        assert sum(one["sides"].values()) == one["merged"]
+
+
+def test_stats_show_sources_and_tags_with_bars(doors: Doors) -> None:
+    plain, ascii_ = doors("stats").stdout, doors("stats", PYTHONIOENCODING="ascii").stdout
+    for text, bar in ((plain, "█"), (ascii_, "#")):
+        line = next(line for line in text.splitlines() if line.startswith("depression_reddit"))
+        assert "%" in line and bar in line
+        assert any(line.startswith("weak-label") and bar in line for line in text.splitlines())
+    assert "\x1b" not in plain
+
+
+def _first(doors: Doors, table: str) -> dict[str, object]:
+    row: dict[str, object] = pq.read_table(doors.root / f"data/merged/{table}.parquet").to_pylist()[0]
+    return row
+
+
+def test_show_a_merged_row_with_its_lineage(doors: Doors) -> None:
+    pair = _first(doors, "duplicates")
+    found = doors.json("show", str(pair["kept"]))
+    assert found["state"] == "merged" and found["side"] in ("train", "validation")
+    assert str(pair["id"]) in [one["id"] for one in found["duplicates"]]
+    assert found["record"]["id"] == pair["kept"] and found["attributes"]["id"] == pair["kept"]
+    raw, origin = orjson.loads(found["raw"]), found["origin"]
+    upstream = orjson.loads(
+        (doors.root / "data/raw" / found["source"] / origin["file"]).read_bytes().splitlines()[origin["row"]]
+    )
+    assert raw == {name: upstream[name] for name in raw}
+    text = doors("show", str(pair["kept"])).stdout
+    assert "stands for" in text and "export openai" in text
+
+
+def test_show_a_duplicate_and_a_dropped_row(doors: Doors) -> None:
+    pair, dropped = _first(doors, "duplicates"), _first(doors, "dropped")
+    found = doors.json("show", str(pair["id"])[:12])
+    assert found["state"] == "duplicate" and found["kept"]["id"] == pair["kept"] and found["reason"] == pair["method"]
+    found = doors.json("show", str(dropped["id"]))
+    assert found["state"] == "dropped" and found["reason"] == dropped["reason"] and found["exports"] == {}
+
+
+@pytest.mark.parametrize("source", ["trace", "amod_counseling", "depression_reddit"])
+def test_show_finds_every_quarantined_row_by_its_place(doors: Doors, source: str) -> None:
+    where = workspace.Workspace(doors.root)
+    rejected = [
+        orjson.loads(line) for line in (doors.root / f"data/quarantine/{source}.jsonl").read_bytes().splitlines()
+    ]
+    assert rejected
+    for entry in rejected:
+        found = lineage.show(where, f"{source}:{entry['file']}:{entry['row']}")
+        assert (found["state"], found["reason"], found["raw"]) == ("quarantined", entry["reason"], entry["raw"])
+
+
+def test_show_by_place_finds_the_record_of_that_place(doors: Doors) -> None:
+    found = doors.json("show", "amod_counseling:5")
+    assert found["state"] == "merged" and found["origin"]["row"] == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("no such id", "names no row"),
+        ("0" * 32, "no row has an id"),
+        ("trace:3", "has several files"),
+        ("trcae:3", "no source 'trcae'"),
+        ("amod_counseling:99999", "no row 99999"),
+        ("../../etc/passwd:1", "names no row"),
+    ],
+)
+def test_show_of_nothing_is_one_sentence(doors: Doors, name: str, says: str) -> None:
+    assert says in doors.refused("show", name, code=1)
+
+
+@pytest.mark.parametrize("source", ["human_like_dpo", "reddit_ess", "mentalchat16k"])
+def test_what_show_says_of_exports_is_what_the_exports_hold(doors: Doors, source: str) -> None:
+    """Over all rows of a source, the formats' own ledgers count as many."""
+    where = workspace.Workspace(doors.root)
+    rows = pq.read_table(where.merged, columns=["id", "source"]).to_pylist()
+    entered: Counter[str] = Counter()
+    for id in [row["id"] for row in rows if row["source"] == source]:
+        for name, one in lineage.show(where, id)["exports"].items():
+            entered[name] += one["enters"]
+    for name in formats.selected(where):
+        ledger = orjson.loads((doors.root / f"data/ledger/export/{name}.json").read_bytes())
+        if ledger["files"]:
+            assert entered[name] == ledger["sources"][source]["out"], name
+
+
+def test_sources_tell_what_came(doors: Doors) -> None:
+    found = {one["source"]: one for one in doors.json("sources")}
+    assert list(found) == params.ordered(params.load(path=doors.root / "params.yaml"))
+    for key, one in found.items():
+        receipt = orjson.loads((doors.root / f"data/raw/{key}/receipt.json").read_bytes())
+        assert one["bytes"] == sum(file["bytes"] for file in receipt["files"])
+        assert one["license"] == receipt["license"]
+
+
+def test_completion_of_commands_and_formats(doors: Doors) -> None:
+    assert "_MHDATA_COMPLETE=bash_complete" in doors("completion", "bash").stdout
+    env = {"_MHDATA_COMPLETE": "bash_complete", "COMP_WORDS": "mhdata prepare op", "COMP_CWORD": "2"}
+    code = "from mhdata.cli import app; app(prog_name='mhdata')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=doors.root,
+        env={**quiet(), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "plain,openai" in done.stdout.split()
+
+
+def test_version(doors: Doors) -> None:
+    import tomllib
+
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert doors("--version").stdout == f"mhdata {version}\n"
+
+
+def test_reading_changed_nothing_that_git_sees(doors: Doors) -> None:
+    doors("stats")
+    assert doors.git("status", "--porcelain") == ""
