@@ -253,7 +253,7 @@ def _nested_text(column: pa.Array) -> pa.Array:
 
 
 def _identity(keys: pa.Array, content: pa.Array) -> np.ndarray:
-    """The identity of each row (dtype KEY, place unset): of the source's own key where it has one, else of its content."""
+    """The identity of each row (dtype KEY, place unset): of the source's own key if it has one, else of its content."""
     hashes = hash128(content)
     identity = np.zeros(len(content), KEY)
     identity["content"] = hashes["hi"] ^ hashes["lo"]

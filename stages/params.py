@@ -21,7 +21,7 @@ PATH = Path("params.yaml")
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads words as YAML 1.2 does, and with it DVC: `off` is a word, only `true` and `false` are truth values."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012
         first: [rule for rule in rules if first in "tTfF" or not rule[0].endswith(":bool")]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -102,7 +102,7 @@ class Language(Screen, frozen=True, kw_only=True):
     """
 
     languages: tuple[str, ...] = tuple(
-        "en ar bg bn cs de el es fa fi fr he hi hu id it ja ko nl pl pt ro ru sv sw ta te th tl tr uk ur vi zh".split()
+        "en ar bg bn cs de el es fa fi fr he hi hu id it ja ko nl pl pt ro ru sv sw ta te th tl tr uk ur vi zh".split()  # noqa: SIM905
     )
     min_letters: Count = 20  # a Chinese, Japanese or Korean one counts as three
     min_confidence: Annotated[int, Meta(ge=0, le=100)] = 20  # percent, for a language other than the first
@@ -250,7 +250,10 @@ class Export(Strict, frozen=True, kw_only=True):
     max_tokens: Positive | None = 65_536  # of a row's texts, where a tokenizer is declared
     max_characters: Positive | None = 262_144  # of a row's texts, where none is
     shard_mb: Annotated[int, Meta(ge=1, le=500)] = 500  # a larger file becomes -00000-of-0000N; services take 512
-    labels: tuple[str, ...] = ("not-depression", "depression")  # of classification rows; the place is the label's number
+    labels: tuple[str, ...] = (
+        "not-depression",
+        "depression",
+    )  # of classification rows; the place is the label's number
     mixture: Mixture = Mixture()
     services: dict[str, Service] = field(
         default_factory=lambda: {
@@ -334,7 +337,7 @@ class Price(Strict, frozen=True, kw_only=True, rename={"prompt": "in", "completi
 
 
 class Limits(Strict, frozen=True, kw_only=True):
-    """What one run may spend. `max_cost_usd` counts all answers of this model that are stored, earlier runs included."""
+    """What one run may spend. `max_cost_usd` counts all stored answers of this model, earlier runs included."""
 
     concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
     max_requests: Positive = 5000  # in one run, retries included
@@ -368,7 +371,7 @@ class Model(Strict, frozen=True, kw_only=True):
             return
         if price is None:
             raise ValueError(
-                "mode live needs limits.price_per_mtok: what a million tokens cost, {in: 0, out: 0} for a server of your own"
+                "mode live needs limits.price_per_mtok: what a million tokens cost, {in: 0, out: 0} for your own server"
             )
         if not price.free and not budget:
             raise ValueError("mode live with a price needs a budget: set limits.max_cost_usd above 0")
@@ -598,7 +601,9 @@ MADE = ("synthesize", "paraphrase")
 def with_made(params: Params) -> Params:
     """The same params with the tables of MADE among the sources."""
     made = {
-        key: Source(dataset=key, license=getattr(params, key).license, files={}, priority=10_000 + place, enters=["chat"])
+        key: Source(
+            dataset=key, license=getattr(params, key).license, files={}, priority=10_000 + place, enters=["chat"]
+        )
         for place, key in enumerate(MADE)
     }
     return msgspec.structs.replace(params, sources={**params.sources, **made})

@@ -15,7 +15,12 @@ OUTS = ("raw", "normalized", "quarantine", "screened", "merged", "split", "expor
 
 def clone(folder: Path) -> Path:
     """A copy of the working tree, ignored files left out, as a repository of its own, with an empty DVC cache."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

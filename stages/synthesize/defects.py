@@ -51,8 +51,7 @@ def measure(pairs: Sequence[Pair], topics: Sequence[Topic], filters: Filters) ->
         "answer_words_median": _median(given),
         "questions_short": sum(len(q.split()) < SHORT for q in asked.raw.to_pylist()),
         "duplicates": _duplicates(asked),
-        "near_duplicates_rouge_l": _near(asked, NearDup(rouge_l=NEAR.rouge_l, tfidf=1.0)),
-        "near_duplicates_tfidf": _near(asked, NearDup(rouge_l=1.0, tfidf=NEAR.tfidf)),
+        **_near(asked),
         **{f"questions_sharing_first_{n}": _sharing(asked, n) for n in OPENINGS},
         **{f"answers_sharing_first_{n}": _sharing(given, n) for n in OPENINGS},
         "banned_openings": sum(checks.starts(given, filters.banned_openings)),
@@ -99,14 +98,15 @@ def _duplicates(texts: Texts) -> int:
     return len(texts.words) - len({tuple(words) for words in texts.words})
 
 
-def _near(texts: Texts, thresholds: NearDup) -> int:
-    """Rows with a near-duplicate among the other rows."""
-    index, paired = Index(thresholds, Rarity(texts.words)), set()
+def _near(texts: Texts) -> dict[str, int]:
+    """For each measure the rows with a near-duplicate among the other rows."""
+    index, paired = Index(NEAR, Rarity(texts.words)), {"rouge_l": set[str](), "tfidf": set[str]()}
     for place, words in enumerate(texts.words):
-        for other in index.near(words):
-            paired |= {str(place), other}
+        for measure, others in index.near_by(words).items():
+            if others:
+                paired[measure] |= {str(place), *others}
         index.add(str(place), words)
-    return len(paired)
+    return {f"near_duplicates_{measure}": len(rows) for measure, rows in paired.items()}
 
 
 def _sharing(texts: Texts, count: int) -> float:

@@ -85,8 +85,19 @@ class Index:
 
     def near(self, words: Sequence[str]) -> list[str]:
         """Owners of the texts that either measure calls near-duplicates of this one, oldest first."""
+        by_cosine, by_rouge = self._near(words)
+        return self._owners(sorted({*by_cosine, *by_rouge}))
+
+    def near_by(self, words: Sequence[str]) -> dict[str, list[str]]:
+        """The same, apart by measure: `tfidf` and `rouge_l`."""
+        by_cosine, by_rouge = self._near(words)
+        return {"tfidf": self._owners(by_cosine), "rouge_l": self._owners(by_rouge)}
+
+    def _near(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
         text = self._text("", words)
-        places = sorted({*self._by_cosine(text), *self._by_rouge(text)})
+        return self._by_cosine(text), self._by_rouge(text)
+
+    def _owners(self, places: list[int]) -> list[str]:
         return [other.owner for place in places if (other := self._texts[place]) is not None]
 
     def _text(self, owner: str, words: Sequence[str]) -> _Text:

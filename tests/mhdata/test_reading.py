@@ -274,3 +274,16 @@ def test_version(doors: Doors) -> None:
 def test_reading_changed_nothing_that_git_sees(doors: Doors) -> None:
     doors("stats")
     assert doors.git("status", "--porcelain") == ""
+
+
+def test_the_readme_names_the_commands_that_are_there_and_the_functions() -> None:
+    import re
+
+    import mhdata
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Command line")[2].partition("## Python")[0]
+    assert set(re.findall(r"^\| `mhdata (\w+)", section, re.M)) >= set(OWN)
+    assert set(re.findall(r"`mhdata (\w+)", text)) <= set(COMMANDS)
+    python = text.partition("## Python")[2].partition("\n## ")[0]
+    assert {name for name in mhdata.__all__ if name[0].islower()} - {"prepare"} <= set(re.findall(r"\w+", python))
