@@ -33,7 +33,7 @@ ENVIRONMENTS = {
     "inspect": Environment("check_inspect", ("inspect-ai==0.3.285",)),
     "mlx": Environment("check_mlx", ("mlx-lm==0.32.2", "mlx[cpu]")),
     "trl": Environment("check_trl", (TORCH, "trl==1.16.0", "transformers==5.23.0", "datasets==5.2.0")),
-    "torchtune": Environment("check_torchtune", (TORCH, "torchtune==0.6.1", "torchao==0.18.0", "datasets==5.2.0")),
+    "torchtune": Environment("check_torchtune", (TORCH, "torchtune==0.6.1", "torchao==0.14.1", "datasets==5.2.0")),
     "llamafactory": Environment("check_llamafactory", (TORCH, "llamafactory==0.9.5")),
     "axolotl": Environment("check_axolotl", (TORCH, "axolotl==0.19.0")),
     "oumi": Environment("check_oumi", ("oumi==0.9",)),
