@@ -88,13 +88,16 @@ def _fold_runs(joined: bytes, gap: bytes) -> bytes:
 def _runs(joined: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Where each run of non-ASCII bytes starts and stops: whole code points.
 
-    A combining mark (lead byte CC) composes with the ASCII letter before it, so that letter joins the run.
+    A combining mark with the lead byte CC composes with the ASCII letter before it, also past other marks, so that
+    letter joins a run that holds one.
     """
     data = np.frombuffer(joined, np.uint8)
     places = np.flatnonzero(data > 127)
     first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
     starts, stops = places[first], places[np.append(first[1:], len(places)) - 1] + 1
-    marked = (data[starts] == 0xCC) & (starts > 0)
+    marked = np.zeros(len(starts), bool)
+    marked[np.searchsorted(starts, np.flatnonzero(data == 0xCC), side="right") - 1] = True
+    marked &= starts > 0
     starts[marked] -= data[starts[marked] - 1] != 0
     return starts, stops
 
