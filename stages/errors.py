@@ -71,6 +71,8 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in _MENDS:
         where = f"{error.filename or error}: "
         return where + _MENDS[error.errno]
+    if isinstance(error, OSError) and error.errno is None and str(error).endswith("written"):
+        return _MENDS[errno.ENOSPC]  # numpy's words for a write that the disk cut short
     return None
 
 
@@ -114,5 +116,6 @@ def run(main: Callable[..., None]) -> NoReturn:
         if text is None:
             raise
         print(f"error: {text}", file=sys.stderr)
+        sys.unraisablehook = lambda _: None  # an open writer would say the same again when it is thrown away
         sys.exit(error.code if isinstance(error, PipelineError) else FAILED)
     sys.exit(DONE)
