@@ -12,7 +12,7 @@ from mhdata import graph, locks
 from mhdata.workspace import Workspace
 
 # Committed beside the code, so `git checkout` would have to bring them back.
-KEPT = ("data/reports/",)
+KEPT = ("data/reports/", *(f"data/{name}/report.json" for name in ("synthesize", "paraphrase", "judge")))
 # Folders of yours and of git's, where nothing is looked for.
 YOURS = ("local", "hub", "sample", "benchmarks", "reports")
 

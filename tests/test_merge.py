@@ -34,7 +34,7 @@ FILES = {
 
 def build(project: Project, **rows: list[Any]) -> list[dict[str, Any]]:
     """Normalize the given rows, leave all other sources empty, merge without screens; return the merged rows."""
-    settings = params.load(path=project.root / "params.yaml")
+    settings = params.with_made(params.load(path=project.root / "params.yaml"))
     for folder in ("normalized", "screened"):
         (project.root / "data" / folder).mkdir(parents=True, exist_ok=True)
     for source in settings.sources:
