@@ -6,6 +6,7 @@ reason. What a format cannot give, too few rows for its service say, is a note i
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 from collections import Counter
@@ -32,7 +33,7 @@ MIXED = ("chat", "single")  # kinds of export that a mixture shapes
 
 def main(name: str) -> None:
     settings = params.load("formats", "export")
-    _check_name(name)
+    _check_names([name, *(wanted for wanted in settings.formats if wanted != "all")])
     module = formats.load(name)
     chosen = selected(name, settings.formats)
     with scratch(EXPORTS / name) as folder:
@@ -53,10 +54,13 @@ def selected(name: str, wanted: list[str]) -> bool:
     return name in wanted or "all" in wanted
 
 
-def _check_name(name: str) -> None:
-    # Only its own name: the other modules are no deps of this stage.
-    if name not in formats.names():
-        raise ParamsError(f"export: there is no format {name!r}: choose of {', '.join(formats.names())}")
+def _check_names(names: list[str]) -> None:
+    known = formats.names()
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            mend = f"did you mean {near[0]}" if near else f"choose of {', '.join(known)}, or all"
+            raise ParamsError(f"export: there is no format {name!r}: {mend}")
 
 
 class Run:
