@@ -26,7 +26,7 @@ from stages.params import Crisis
 from stages.record import TURN
 from stages.screens import crisis
 
-LABELS = Path("tests/data/crisis/real_labels.jsonl")
+LABELS = Path(__file__).resolve().parents[1] / "tests/data/crisis/real_labels.jsonl"
 GROUPS = {
     "suicidal": {"suicidal_passive", "suicidal_active", "attempt_recent", "method_request"},
     "self_harm": {"self_harm"},

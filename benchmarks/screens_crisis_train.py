@@ -28,8 +28,8 @@ from stages.screens._canonical import DATA, canonical
 from stages.screens._linear import LONGEST, WINDOW
 from stages.screens._rules import FLAG, MENTION, rules
 
-LABELS = Path("tests/data/crisis/real_labels.jsonl")
-AUTHORED = Path("tests/data/crisis/authored_dev.jsonl")
+LABELED = Path(__file__).resolve().parents[1] / "tests/data/crisis"
+LABELS, AUTHORED = LABELED / "real_labels.jsonl", LABELED / "authored_dev.jsonl"
 SOURCE = "depression_reddit"
 MIN_DOCUMENTS, SCALE, LEAST = 5, 100, 3
 BY_EYE, BY_RULE = 4.0, 1.0  # weight of a row

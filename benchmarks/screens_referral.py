@@ -25,7 +25,7 @@ from benchmarks.screens_crisis_draw import key
 from stages.params import Crisis, Referral
 from stages.screens import crisis, referral
 
-LABELS = Path("tests/data/crisis/referral_labels.jsonl")
+LABELS = Path(__file__).resolve().parents[1] / "tests/data/crisis/referral_labels.jsonl"
 Pairs = Iterator[tuple[str, str]]
 
 

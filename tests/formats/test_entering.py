@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -127,21 +127,20 @@ def drawn(given_rows: list[Any]) -> list[dict[str, Any]]:
 @given(given_rows=ROWS)
 def test_every_row_is_accounted_for_and_has_one_side_in_every_format(given_rows: list[Any], tmp_path: Path) -> None:
     rows = drawn(given_rows)
-    os.chdir(tmp_path)
-    made = Exports(rows, ["all"], {})
-    for name in ALL[:-1]:
-        ledger = made.ledger(name)
-        accounts = ledger["sources"]
-        assert sum(account["in"] for account in accounts.values()) == len(rows)
-        for account in accounts.values():
-            assert account["in"] == account["out"] + sum(account["rejected"].values())
-        out = sum(account["out"] for account in accounts.values())
-        assert sum(ledger["rows"].values()) == out * (2 if name.startswith("kto") else 1)
-        for file in ledger["files"]:
-            seen = Counter(int(n) for n in set(re.findall(r"#(\d+)#", content(file["path"]))))
-            wrong = [n for n in seen if file["split"] and rows[n]["side"] != file["split"]]
-            assert not wrong, f"{file['path']} holds rows of another side: {wrong}"
-    os.chdir("/")
+    with contextlib.chdir(tmp_path):
+        made = Exports(rows, ["all"], {})
+        for name in ALL[:-1]:
+            ledger = made.ledger(name)
+            accounts = ledger["sources"]
+            assert sum(account["in"] for account in accounts.values()) == len(rows)
+            for account in accounts.values():
+                assert account["in"] == account["out"] + sum(account["rejected"].values())
+            out = sum(account["out"] for account in accounts.values())
+            assert sum(ledger["rows"].values()) == out * (2 if name.startswith("kto") else 1)
+            for file in ledger["files"]:
+                seen = Counter(int(n) for n in set(re.findall(r"#(\d+)#", content(file["path"]))))
+                wrong = [n for n in seen if file["split"] and rows[n]["side"] != file["split"]]
+                assert not wrong, f"{file['path']} holds rows of another side: {wrong}"
 
 
 def content(path: str) -> str:

@@ -24,7 +24,7 @@ from stages.screens._rules import rules
 
 REAL = os.environ.get("MHDATA_REAL")
 needs_real = pytest.mark.skipif(REAL is None, reason="MHDATA_REAL is not set")
-AUTHORED = Path("tests/data/crisis")
+AUTHORED = Path(__file__).resolve().parents[1] / "data/crisis"
 
 
 def found(*texts: str) -> list[dict]:
