@@ -35,7 +35,7 @@ COMMANDS = {
     "release": Entry("more:release", "Make a version of the data: a tagged commit.", "stages.versions.release"),
     "push": Entry("more:push", "Send the data to a DVC remote.", "stages.versions.push"),
     "publish": Entry("more:publish", "Put the dataset on the Hugging Face Hub.", "stages.publish"),
-    "serve": Entry("more:serve", "HTTP API and web page for this folder.", "mhdata.serve"),
+    "serve": Entry("serve:serve", "HTTP API and web page for this folder."),
     "doctor": Entry("read:doctor", "What could keep a build from working here, and how to mend it."),
     "clean": Entry("build:clean", "Remove what builds wrote; never your files, never the cache."),
     "completion": Entry("read:completion", "Print the completion script of a shell."),
