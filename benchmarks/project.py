@@ -18,7 +18,7 @@ from benchmarks.measure import Usage, run
 from stages import params, record
 
 ROOT = Path(__file__).parents[1]
-CODE = ("stages", "mhdata", "data/deny.txt", "data/benchmarks", "dvc.yaml")
+CODE = ("stages", "mhdata", "data/deny.txt", "data/benchmarks", "dvc.yaml", "pipelines")
 SOURCES = tuple(corpus.SHARES)
 
 

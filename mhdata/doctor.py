@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mhdata import locks
+from mhdata import graph, locks
 from mhdata.workspace import Workspace
 from stages import params
 from stages.errors import PipelineError
@@ -115,16 +115,19 @@ def _params(workspace: Workspace) -> Iterator[Finding]:
     yield Finding("params", "ok", f"params.yaml is valid: origin {settings.origin}, {len(settings.formats)} formats")
 
 
-def _lock_file(workspace: Workspace) -> Iterator[Finding]:
-    path = workspace.path("dvc.lock")
-    if not path.exists():
-        yield Finding("dvc.lock", "warning", "dvc.lock is missing, so everything will be built",
-                      "restore it with `git checkout dvc.lock`")  # fmt: skip
-    elif re.search(rb"^(?:<<<<<<<|>>>>>>>) ", path.read_bytes(), re.M):
-        yield Finding("dvc.lock", "problem", "dvc.lock holds conflict marks of a git merge",
-                      "run `git checkout --ours dvc.lock`, then `mhdata build`")  # fmt: skip
-    else:
-        yield Finding("dvc.lock", "ok", "dvc.lock is whole")
+def _lock_files(workspace: Workspace) -> Iterator[Finding]:
+    locks = [file.replace("dvc.yaml", "dvc.lock") for file in graph.files(workspace)]
+    for name in (name for name in locks if not workspace.path(name).exists()):
+        yield Finding("dvc.lock", "warning", f"{name} is missing, so all its stages will run",
+                      f"restore it with `git checkout {name}`")  # fmt: skip
+    whole = True
+    for name in (name for name in locks if workspace.path(name).exists()):
+        if re.search(rb"^(?:<<<<<<<|>>>>>>>) ", workspace.path(name).read_bytes(), re.M):
+            whole = False
+            yield Finding("dvc.lock", "problem", f"{name} holds conflict marks of a git merge",
+                          f"run `git checkout --ours {name}`, then `mhdata build`")  # fmt: skip
+    if whole and all(workspace.path(name).exists() for name in locks):
+        yield Finding("dvc.lock", "ok", f"{len(locks)} locks are whole")
 
 
 def _disk(workspace: Workspace) -> Iterator[Finding]:
@@ -275,7 +278,7 @@ CHECKS: tuple[Callable[[Workspace], Iterator[Finding]], ...] = (
     _install,
     _git,
     _params,
-    _lock_file,
+    _lock_files,
     _disk,
     _permissions,
     _locks,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mhdata import graph
 from mhdata.failures import BuildError, Told, explain
 from mhdata.workspace import Workspace
 
@@ -84,7 +85,7 @@ def status(workspace: Workspace) -> Reasons:
     What lies downstream of one is not listed: it runs only if bytes change. Raises BuildError.
     """
     found = json.loads(ask(workspace, "status", "--json"))
-    return {stage: _reasons(changes) for stage, changes in found.items()}
+    return {graph.name_of(address): _reasons(changes) for address, changes in found.items()}
 
 
 def _reasons(changes: list[Any]) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mhdata.graph import name_of
 from stages import errors
 from stages.errors import PipelineError
 
@@ -84,6 +85,10 @@ def _known(sign: str, sentence: str, code: int = errors.FAILED) -> Known:
     return Known(re.compile(sign, re.S), sentence, code)
 
 
+LOCK = (
+    "{path} is not valid, perhaps by conflict marks of a git merge: "
+    "run `git checkout --ours {path}`, then `mhdata build`"
+)
 KNOWN = (
     _known(
         r"RWLock-file .* (?:corrupted|format error)",
@@ -101,10 +106,10 @@ KNOWN = (
         errors.REFUSED,
     ),
     _known(
-        r"dvc\.lock[^\n]* (?:is invalid|validation failed|structure is corrupted)|unable to read: '[^']*dvc\.lock'",
-        "dvc.lock is not valid, perhaps by conflict marks of a git merge: run `git checkout --ours dvc.lock`, "
-        "then `mhdata build`",
+        r"(?:\./)?(?P<path>[\w/-]*dvc\.lock)'?[^\n]* (?:is invalid|validation failed|structure is corrupted)",
+        LOCK,
     ),
+    _known(r"unable to read: '(?P<path>[^']*dvc\.lock)'", LOCK),
     _known(
         r"No module named '?dvc\b",
         f"DVC is not installed for {sys.executable}: run `pip install -r requirements.txt`",
@@ -168,7 +173,7 @@ _EXIT = re.compile(r"failed to run: (?P<cmd>.*), exited with (?P<code>-?\d+)")
 def explain(told: Told, code: int) -> BuildError:
     """What a run of DVC that failed means: the stage's own sentence and exit code, or DVC's trouble."""
     failed, ended = _FAILED.search(told.text), _EXIT.search(told.text)
-    stage = (failed and failed["stage"]) or told.stage
+    stage = name_of(failed["stage"]) if failed and failed["stage"] else told.stage
     if ended:
         return _stage_failed(told, stage, int(ended["code"]))
     for known in KNOWN:

@@ -1,7 +1,7 @@
-"""The stages of dvc.yaml with what they read and write, without importing DVC (0.2 s).
+"""The stages of dvc.yaml and pipelines/*/dvc.yaml with what they read and write, without importing DVC (0.2 s).
 
-Only what this project's dvc.yaml uses is understood: `foreach` over a mapping, and `${key}`, `${item}` and names of
-params in strings. A test compares the result with dvc.lock, which DVC wrote.
+Only what these files use is understood: `foreach` over a mapping, and `${key}`, `${item}` and names of
+params in strings. A test compares the result with the locks, which DVC wrote.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _NAME = re.compile(r"\$\{([^}]*)\}")
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: paths are relative to the root."""
+    """One stage: paths are relative to the root. `address` is what DVC calls it, with its file if not the root's."""
 
     name: str
+    address: str
     description: str
     command: str
     deps: tuple[str, ...]
@@ -33,7 +34,7 @@ class Stage:
 
 
 class Graph:
-    """All stages by name, in the order of dvc.yaml."""
+    """All stages by name, in the order of the files."""
 
     def __init__(self, stages: Iterable[Stage]) -> None:
         self.stages = {stage.name: stage for stage in stages}
@@ -90,11 +91,30 @@ def _makers(dep: str, makers: dict[str, str]) -> Iterator[str]:
             yield maker
 
 
+def name_of(address: str) -> str:
+    """A stage's name, of what DVC calls it.
+
+    >>> name_of("pipelines/export/dvc.yaml:export@dpo"), name_of("merge")
+    ('export@dpo', 'merge')
+    """
+    return address.rpartition("dvc.yaml:")[2]
+
+
+def files(workspace: Workspace) -> list[str]:
+    """The root's dvc.yaml and those of pipelines/, relative to the root."""
+    found = sorted(workspace.path("pipelines").glob("*/dvc.yaml"))
+    return ["dvc.yaml", *(path.relative_to(workspace.root).as_posix() for path in found)]
+
+
 def load(workspace: Workspace) -> Graph:
-    """Read dvc.yaml and params.yaml."""
-    stages = _read(workspace, "dvc.yaml").get("stages", {})
+    """Read every dvc.yaml, and params.yaml."""
     params = _read(workspace, "params.yaml")
-    return Graph(stage for name, entry in stages.items() for stage in _expand(name, entry, params))
+    return Graph(
+        stage
+        for file in files(workspace)
+        for name, entry in _read(workspace, file).get("stages", {}).items()
+        for stage in _expand(name, entry, params, "" if file == "dvc.yaml" else f"{file}:")
+    )
 
 
 def _read(workspace: Workspace, name: str) -> Any:
@@ -106,19 +126,19 @@ def _read(workspace: Workspace, name: str) -> Any:
         raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _expand(name: str, entry: dict[str, Any], params: dict[str, Any]) -> Iterator[Stage]:
+def _expand(name: str, entry: dict[str, Any], params: dict[str, Any], file: str) -> Iterator[Stage]:
     if "foreach" not in entry:
-        yield _stage(name, entry, params)
+        yield _stage(name, entry, params, file)
         return
     over = entry["foreach"]
     if isinstance(over, str):
         over = _lookup(over.removeprefix("${").removesuffix("}"), params)
     items = over.items() if isinstance(over, dict) else ((str(item), item) for item in over)
     for key, item in items:
-        yield _stage(f"{name}@{key}", entry["do"], {**params, "key": key, "item": item})
+        yield _stage(f"{name}@{key}", entry["do"], {**params, "key": key, "item": item}, file)
 
 
-def _stage(name: str, entry: dict[str, Any], values: dict[str, Any]) -> Stage:
+def _stage(name: str, entry: dict[str, Any], values: dict[str, Any], file: str) -> Stage:
     def fill(text: str) -> str:
         return _NAME.sub(lambda match: str(_lookup(match[1], values)), text)
 
@@ -127,7 +147,7 @@ def _stage(name: str, entry: dict[str, Any], values: dict[str, Any]) -> Stage:
 
     command = entry["cmd"] if isinstance(entry["cmd"], str) else " && ".join(entry["cmd"])
     outs = paths("outs") + paths("metrics") + paths("plots")
-    return Stage(name, fill(entry.get("desc", name)), fill(command), tuple(paths("deps")), tuple(outs))
+    return Stage(name, file + name, fill(entry.get("desc", name)), fill(command), tuple(paths("deps")), tuple(outs))
 
 
 def _lookup(dotted: str, values: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ import orjson
 from mhdata import events
 from mhdata.events import Listener
 from mhdata.failures import Told
-from mhdata.graph import Graph
+from mhdata.graph import Graph, name_of
 from mhdata.workspace import Workspace
 
 _RUNS = re.compile(r"Running stage '([^']+)':$")
@@ -56,12 +56,12 @@ class Progress:
         """One line of DVC or of the running stage."""
         if found := _RUNS.match(line):
             self.end(finished=True)
-            told.enter(found[1])
-            self._start(found[1])
+            told.enter(name_of(found[1]))
+            self._start(name_of(found[1]))
         elif found := _SAME.match(line):
-            self._skip(found[1], "unchanged")
+            self._skip(name_of(found[1]), "unchanged")
         elif found := _CACHED.match(line):
-            self._skip(found[1], "cached")
+            self._skip(name_of(found[1]), "cached")
         else:
             told.add(line)
             if line.strip() and not _IDLE.match(line) and not _CALLED.match(line):

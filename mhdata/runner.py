@@ -161,13 +161,14 @@ class _Build:
         stages = graph.load(self._workspace)
         progress = Progress(self._workspace, stages, stages.upstream(named), self._listener)
         self._listener(events.Started(str(self._request), progress.total))
-        first = ["repro", *named]
+        first = ["repro", *(stages.stages[stage].address for stage in named)]
         if self._request.force and not named:
             first = ["repro", "--force"]
         self._dvc(first, progress, lock)
         again = [stage for stage in named if stage not in progress.ran] if self._request.force else []
         if again:
-            self._dvc(["repro", "--force", "--single-item", *again], progress.again(), lock)
+            addresses = [stages.stages[stage].address for stage in again]
+            self._dvc(["repro", "--force", "--single-item", *addresses], progress.again(), lock)
         return Outcome(
             str(self._request), tuple(progress.ran), tuple(progress.restored), progress.skipped,
             time.monotonic() - self._begin,

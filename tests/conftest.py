@@ -20,7 +20,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
-CODE = ("stages", "mhdata", "params.yaml", "dvc.yaml")
+CODE = ("stages", "mhdata", "params.yaml", "dvc.yaml", "pipelines")
 
 
 @pytest.fixture(autouse=True)
