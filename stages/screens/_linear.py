@@ -10,7 +10,7 @@ benchmarks/screens_crisis_train.py.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.screens._canonical import DATA, Table, table
+from stages.screens._canonical import DATA, Copy, Table, table
 from stages.text import words
 
 Ints = npt.NDArray[np.int64]
@@ -84,6 +84,7 @@ class Vocabulary:
 @dataclass(frozen=True)
 class Model:
     vocabulary: Vocabulary
+    weights: Mapping[str, int]  # by feature, without the bias
     features: tuple[Lookup, ...]  # of one, two and three words -> weight
     bias: int
     cue: npt.NDArray[np.bool_]  # code -> whether it is one of the words that the caller asked after
@@ -145,7 +146,7 @@ def model(name: str, cues: frozenset[str] = frozenset()) -> Model:
     )
     cue = np.zeros(size, bool)
     cue[[known.codes[word] for word in sorted(cues)]] = True
-    return Model(known, tuple(features), bias, cue)
+    return Model(known, weights, tuple(features), bias, cue)
 
 
 @dataclass(frozen=True)
@@ -180,3 +181,37 @@ def _worst(sums: Ints, row: Ints, rows: int) -> Ints:
     place = np.minimum(np.arange(len(row)), np.maximum(begin, end - WINDOW))  # a window never runs over the end
     worst[row[first]] = np.maximum.reduceat(until[np.minimum(place + WINDOW, end)] - until[place], first)
     return worst
+
+
+# --- one text, word by word ------------------------------------------------------------------------------------
+
+
+def model_words(copy: Copy) -> list[tuple[str, int]]:
+    """Words as `read` sees them, each with its place in `copy.words`: no full stops, of several for one the first."""
+    return [
+        (word, i)
+        for i, word in enumerate(copy.words)
+        if word != "." and (i == 0 or copy.tokens[i] != copy.tokens[i - 1])
+    ]
+
+
+def features(words: list[str]) -> Iterator[tuple[int, str]]:
+    """Runs of one to LONGEST words, each with where it begins."""
+    for i in range(len(words)):
+        for n in range(1, min(LONGEST, len(words) - i) + 1):
+            yield i, " ".join(words[i : i + n])
+
+
+def worst_stretch(copy: Copy, weights: Model) -> tuple[int, int]:
+    """Where in `copy.text` the words stand that made the score; (0, 0) for a text without words."""
+    found = model_words(copy)
+    if not found:
+        return 0, 0
+    sums = np.zeros(len(found), np.int64)
+    for at, name in features([word for word, _ in found]):
+        sums[at] += weights.weights.get(name, 0)
+    until = np.concatenate([np.zeros(1, np.int64), np.cumsum(sums)])
+    size = min(WINDOW, len(found))
+    first = int(np.argmax(until[size:] - until[:-size]))
+    begin, last = found[first][1], found[first + size - 1][1]
+    return copy.starts[begin], copy.starts[last] + len(copy.words[last])

@@ -17,6 +17,7 @@ from stages.screens._canonical import Copy, load
 NONE, MENTION, REVIEW, FLAG = range(4)
 LEVELS = ("none", "mention", "review", "flag")
 LEVELS_OF_RULES = {"mention": MENTION, "hint": REVIEW, "review": REVIEW, "flag": FLAG}
+NEVER = 10**9  # a score that no text has
 _BEFORE, _AFTER, _NEAR = 90, 90, 10  # characters to each side for suppressors; words to each side of a cue
 
 
@@ -27,7 +28,7 @@ class Rule:
     level: int
     anchor: re.Pattern[str]  # with the space before it
     past: bool  # what it finds lies in the past
-    hint: bool  # at review, and stays there whatever the score
+    promote: int  # score from which a review becomes a flag; NEVER for a hint
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Hit:
     start: int  # in the canonical text
     end: int
     past: bool
-    hint: bool
+    promote: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Rules:
         suppressor = self._suppressor(rule, start, end, text) if rule.level > MENTION else None
         level = MENTION if suppressor else rule.level
         past = suppressor.past if suppressor else rule.past
-        return Hit(rule.name, rule.category, level, start, end, past, rule.hint)
+        return Hit(rule.name, rule.category, level, start, end, past, rule.promote)
 
     def _suppressor(self, rule: Rule, start: int, end: int, text: str) -> Suppressor | None:
         left = text[max(0, start - _BEFORE) : start].rstrip(" ")
@@ -142,7 +143,8 @@ def rules() -> Rules:
 def _rule(name: str, category: str, entry: dict[str, Any], macros: dict[str, str]) -> Rule:
     level = entry.get("level", "flag") if category else "mention"
     anchor = re.compile(rf" (?:{_expand(entry['match'], macros)})(?!\S)")  # a leading space: found fast
-    return Rule(name, category, LEVELS_OF_RULES[level], anchor, entry.get("past", False), level == "hint")
+    promote = NEVER if level == "hint" else entry.get("promote", -NEVER)
+    return Rule(name, category, LEVELS_OF_RULES[level], anchor, entry.get("past", False), promote)
 
 
 def _suppressor(entry: dict[str, Any], macros: dict[str, str]) -> Suppressor:

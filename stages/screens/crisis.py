@@ -2,8 +2,9 @@
 
 Two detectors in one pass. Rules (data/crisis.yaml) find anchors and say where; a linear model (data/crisis_weights.tsv)
 scores the worst stretch of words. A sure anchor flags. A weak one ("tired of living") flags where the score is at
-least `promote`, and is for review otherwise, as is any text with a score of `review` or more: nothing is flagged
-without an anchor, so each flag has evidence. Negated, past, bereaved and informational anchors are mentions.
+least `promote` (and at least what the rule itself asks for), and is for review otherwise, as is any text with a score
+of `review` or more. Negated, past, bereaved and informational anchors are mentions. A score of `alone` or more flags
+without a sure anchor; its evidence is the stretch of words that made the score (rule `model`), with no mention in it.
 
 Only the person is read: `input` and the user's turns, never an answer or a system text; and no record of a type in
 which somebody else writes (`Crisis.not_persons`: a clinician's case notes, an experiment).
@@ -18,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.params import Crisis
-from stages.screens._canonical import canonical
-from stages.screens._linear import Model, model, read
+from stages.screens._canonical import Copy, canonical
+from stages.screens._linear import Model, model, read, worst_stretch
 from stages.screens._rules import FLAG, LEVELS, MENTION, NONE, REVIEW, Hit, rules
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = "crisis_weights.tsv"
 CATEGORIES = (
     "suicidal_active",
@@ -128,25 +129,37 @@ _Verdict = tuple[int, int, list[tuple[Hit, tuple[int, int]]]]
 
 
 def _verdicts(texts: pa.StringArray, weights: Model, params: Crisis) -> list[_Verdict]:
-    """Level, score, and hits with their spans, of each text; only those with a cue word meet the rules."""
+    """Level, score, and hits with their spans, of each text; rules meet those with a cue word or a high score."""
     reading = read(texts, weights)
     return [
-        _verdict(texts[i].as_py() if cue else "", score, params)
+        _verdict(texts[i].as_py() if cue or score >= params.alone else "", score, weights, params)
         for i, (cue, score) in enumerate(zip(reading.cue.tolist(), reading.score.tolist(), strict=True))
     ]
 
 
-def _verdict(text: str, score: int, params: Crisis) -> _Verdict:
+def _verdict(text: str, score: int, weights: Model, params: Crisis) -> _Verdict:
     copy = canonical(text)
     hits = [_promoted(hit, score, params) for hit in rules().hits(copy)]
+    if score >= params.alone and not any(hit.level == FLAG for hit in hits):
+        hits.extend(_by_model(copy, hits, weights))
     top = max((hit.level for hit in hits), default=NONE)
     level = max(top, REVIEW) if score >= params.review else top
     return level, score, [(hit, copy.source(hit.start, hit.end)) for hit in hits if hit.level == top]
 
 
 def _promoted(hit: Hit, score: int, params: Crisis) -> Hit:
-    sure = hit.level == REVIEW and not hit.hint and hit.category in MODELLED and score >= params.promote
+    sure = hit.level == REVIEW and hit.category in MODELLED and score >= max(params.promote, hit.promote)
     return replace(hit, level=FLAG) if sure else hit
+
+
+def _by_model(copy: Copy, hits: list[Hit], weights: Model) -> list[Hit]:
+    """A flag for the worst stretch of words, under the gravest category that the anchors hint at."""
+    start, end = worst_stretch(copy, weights)
+    if any(hit.level == MENTION and hit.start < end and start < hit.end for hit in hits):
+        return []
+    hinted = {hit.category for hit in hits if hit.level > MENTION} & MODELLED
+    category = next((name for name in CATEGORIES if name in hinted), "suicidal_passive")
+    return [Hit("model", category, FLAG, start, end, past=False, promote=0)]
 
 
 def _at(text: Text, span: tuple[int, int], hit: Hit) -> dict[str, object]:

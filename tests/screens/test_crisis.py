@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from benchmarks.screens_crisis import LABELS, batch, cases
 from benchmarks.screens_crisis_draw import READERS, distinct
-from benchmarks.screens_crisis_train import features, model_words
 from stages.params import Crisis
 from stages.record import TURN
 from stages.screens import crisis
 from stages.screens._canonical import DATA, canonical, load
-from stages.screens._linear import model, read
+from stages.screens._linear import features, model, model_words, read
 from stages.screens._rules import rules
 
 REAL = os.environ.get("MHDATA_REAL")
@@ -77,7 +76,7 @@ def test_categories(text: str, category: str) -> None:
 
 def test_severity_and_time_of_what_is_past() -> None:
     text = "Years ago I tried to kill myself and I am glad I failed."
-    [value] = crisis.screen(batch([text]), Crisis(review=10**6)).to_pylist()
+    [value] = crisis.screen(batch([text]), Crisis(review=10**6, alone=10**6)).to_pylist()
     assert (value["flag"], value["severity"], value["time"]) == (False, "mention", "past")
     assert found(text)[0]["time"] == "past"
 
@@ -121,14 +120,34 @@ def test_no_answer_where_nobody_in_need_writes(kind: str) -> None:
 
 
 def test_thresholds_decide_about_weak_anchors_only() -> None:
-    weak, sure = "I want this to be over.", "I want to kill myself."
-    never = Crisis(promote=10**6, review=10**6)
+    weak, sure = "I read about carbon monoxide.", "I want to kill myself."
+    never = Crisis(promote=10**6, review=10**6, alone=10**6)
     assert [v["severity"] for v in crisis.screen(batch([weak, sure, ""]), never).to_pylist()] == [
         "review",
         "flag",
         "none",
     ]
     assert crisis.screen(batch([weak]), Crisis(promote=-(10**6))).to_pylist()[0]["flag"]
+    asks_more = "I want this to be over."
+    assert crisis.screen(batch([asks_more]), Crisis(promote=-(10**6))).to_pylist()[0]["severity"] == "review"
+
+
+def test_a_high_score_flags_alone_and_shows_its_words() -> None:
+    text = "Hello all. 😀 I’m a burden, so tired of pain, and I don't want to wake up or to keep on any more. Bye then."
+    low, high = Crisis(promote=10**6, alone=-(10**6)), Crisis(promote=10**6, alone=10**6)
+    quiet = "The weather was fine and we went for a walk by the river."
+    assert not crisis.screen(batch([quiet]), high).to_pylist()[0]["flag"]
+    [alone] = crisis.screen(batch([quiet]), low).to_pylist()
+    assert (alone["flag"], [e["rule"] for e in alone["evidence"]]) == (True, ["model"])
+    assert quiet[alone["evidence"][0]["start"] : alone["evidence"][0]["end"]] in quiet
+    [sure] = crisis.screen(batch([text]), low).to_pylist()
+    assert sure["flag"] and all(text[e["start"] : e["end"]] for e in sure["evidence"])
+
+
+def test_what_is_denied_is_no_flag_by_score() -> None:
+    always = Crisis(promote=10**6, alone=-(10**6))
+    [value] = crisis.screen(batch(["I'm not going to kill myself, please don't worry."]), always).to_pylist()
+    assert not value["flag"] and value["review"]
 
 
 def test_empty_batch() -> None:
@@ -154,12 +173,16 @@ WORDS = ["i", "I'm", "don't", "want", "wanna", "to", "die", ".", "wa", "so", "my
 @given(st.lists(st.sampled_from(WORDS), max_size=30))
 def test_model_and_rules_see_the_same_words(words: list[str]) -> None:
     text = " ".join(words)
-    weights = dict(_weights())
-    sums = [0] * len(model_words(text))
-    for at, name in features(model_words(text)):
+    weights, seen = dict(_weights()), spelled(text)
+    sums = [0] * len(seen)
+    for at, name in features(seen):
         sums[at] += weights.get(name, 0)
     worst = max((sum(sums[i : i + 16]) for i in range(max(1, len(sums) - 15))), default=0)
     assert read(pa.array([text]), model(crisis.WEIGHTS)).score.tolist() == [weights[""] + worst]
+
+
+def spelled(text: str) -> list[str]:
+    return [word for word, _ in model_words(canonical(text))]
 
 
 def _weights() -> list[tuple[str, int]]:
@@ -172,7 +195,7 @@ def _weights() -> list[tuple[str, int]]:
     "text", ["a" * 1_000_000, "1 2 " * 250_000, "." * 1_000_000, "i want to " * 100_000, "not " * 250_000]
 )
 def test_a_megabyte_of_one_thing_ends(text: str) -> None:
-    assert not found(text)[0]["flag"]
+    assert not found(text)[0]["categories"] or "want" in text
 
 
 def test_weights_are_words_in_order() -> None:
@@ -232,6 +255,6 @@ def test_weights_name_nobody() -> None:
     posts = distinct(list(READERS["depression_reddit"](Path(str(REAL)))))
     wanted = {name: 0 for name, _ in _weights()[1:]}
     for text in posts.values():
-        for name in {name for _, name in features(model_words(text))} & wanted.keys():
+        for name in {name for _, name in features(spelled(text))} & wanted.keys():
             wanted[name] += 1
     assert min(wanted.values()) >= 5
