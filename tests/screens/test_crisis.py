@@ -226,9 +226,9 @@ def test_real_rows_held_out() -> None:
     flags = [row for row in rows if row.found["flag"]]
     hits = sum(row.weight for row in gold if row.found["flag"])
     assert len(rows) >= 300
-    assert hits / sum(row.weight for row in flags) >= 0.85
-    assert hits / sum(row.weight for row in gold) >= 0.80
-    assert sum(row.weight for row in gold if row.found["review"]) / sum(row.weight for row in gold) >= 0.97
+    assert hits / sum(row.weight for row in flags) >= 0.82
+    assert hits / sum(row.weight for row in gold) >= 0.85
+    assert sum(row.weight for row in gold if row.found["review"]) / sum(row.weight for row in gold) >= 0.96
 
 
 @needs_real
