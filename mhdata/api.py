@@ -120,7 +120,9 @@ def prepare(
     """
     where = workspace.find(root)
     outcome = runner.run(where, Request("prepare", tuple(names), force), on_event, wait=wait)
-    return PrepareResult({name: state.prepared(where, name) for name in names}, not outcome.up_to_date, outcome.seconds)
+    chosen = formats.selected(where)
+    made = {name: state.prepared(where, name, chosen) for name in names}
+    return PrepareResult(made, not outcome.up_to_date, outcome.seconds)
 
 
 def prepared_datasets_exist(names: Sequence[str] | None = None, *, root: Root = None) -> dict[str, bool]:
@@ -132,7 +134,8 @@ def prepared_datasets_exist(names: Sequence[str] | None = None, *, root: Root = 
             print("ready to train")
     """
     where = workspace.find(root)
-    return {name: state.prepared(where, name).exists for name in names or formats.selected(where)}
+    chosen = formats.selected(where)
+    return {name: state.prepared(where, name, chosen).exists for name in names or chosen}
 
 
 @overload

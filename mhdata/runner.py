@@ -107,6 +107,16 @@ def check(workspace: Workspace) -> None:
     params.load(path=workspace.path("params.yaml"))
 
 
+def refuse_unselected(workspace: Workspace, request: Request) -> None:
+    """Raises RefusedError for a format that params.yaml does not list: its export stage would write nothing."""
+    chosen = formats.selected(workspace) if request.formats else []
+    if missing := [name for name in request.formats if name not in chosen]:
+        raise RefusedError(
+            f"{', '.join(missing)} is not among `formats` in params.yaml: add it there, or let "
+            "`mhdata prepare` add it (--yes)"
+        )
+
+
 def run(
     workspace: Workspace,
     request: Request,
@@ -132,8 +142,7 @@ class _Build:
     def run(self, wait: bool) -> Outcome:
         check(self._workspace)
         named = targets(self._workspace, self._request)
-        if self._request.kind == "prepare":
-            self._refuse_unselected()
+        refuse_unselected(self._workspace, self._request)
         try:
             with locks.held(
                 self._workspace, str(self._request), wait,
@@ -148,14 +157,6 @@ class _Build:
             raise
         except KeyboardInterrupt:
             raise CancelledError from None
-
-    def _refuse_unselected(self) -> None:
-        chosen = formats.selected(self._workspace)
-        if missing := [name for name in self._request.formats if name not in chosen]:
-            raise RefusedError(
-                f"{', '.join(missing)} is not among `formats` in params.yaml: add it there, or let "
-                "`mhdata prepare` add it (--yes)"
-            )
 
     def _build(self, named: list[str], lock: int) -> Outcome:
         stages = graph.load(self._workspace)

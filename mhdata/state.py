@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ def merged_exists(workspace: Workspace) -> bool:
     return workspace.merged.exists()
 
 
-def prepared(workspace: Workspace, name: str) -> PreparedFormat:
-    """A format's files as they stand on disk, by its ledger."""
-    chosen = name in formats.selected(workspace)
+def prepared(workspace: Workspace, name: str, selected: list[str] | None = None) -> PreparedFormat:
+    """A format's files as they stand on disk, by its ledger. `selected`: the formats of params.yaml, if known."""
+    chosen = name in (formats.selected(workspace) if selected is None else selected)
     try:
         account = json.loads(workspace.path(f"data/ledger/export/{name}.json").read_bytes())
     except (OSError, ValueError):
@@ -37,12 +38,15 @@ def prepared(workspace: Workspace, name: str) -> PreparedFormat:
     return PreparedFormat(name, chosen, exists, files if exists else (), account["rows"], account["note"])
 
 
-def status(workspace: Workspace) -> dict[str, Any]:
-    """All of it as one JSON object. `stale` is null where a running build keeps us from asking DVC."""
+def status(workspace: Workspace, ask: Callable[[Workspace], dvc.Reasons | None] | None = None) -> dict[str, Any]:
+    """All of it as one JSON object. `stale` is null where a running build keeps us from asking DVC.
+
+    `ask` gives the stale stages: `stale_stages`, or what remembers its answer.
+    """
     settings = params.load(path=workspace.path("params.yaml"))
-    stages = graph.load(workspace)
+    stages, selected = graph.load(workspace), formats.selected(workspace)
     holder = locks.holder(workspace)
-    stale = None if holder else _stale(workspace)
+    stale = None if holder else (ask or stale_stages)(workspace)
     reach = stages.downstream(stale) if stale is not None else set()
     return {
         "root": str(workspace.root),
@@ -52,7 +56,8 @@ def status(workspace: Workspace) -> dict[str, Any]:
         "up_to_date": None if stale is None else not stale,
         "merged": merged(workspace, None if stale is None else "merge" in reach),
         "formats": {
-            name: _format(workspace, name, stages, None if stale is None else reach) for name in stages.formats
+            name: _format(prepared(workspace, name, selected), stages, None if stale is None else reach)
+            for name in stages.formats
         },
         "stages": [
             {
@@ -68,7 +73,8 @@ def status(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _stale(workspace: Workspace) -> dvc.Reasons | None:
+def stale_stages(workspace: Workspace) -> dvc.Reasons | None:
+    """The stages that DVC finds stale, each with why; None where a build keeps us from asking. Raises BuildError."""
     locks.mend(workspace)
     try:
         return dvc.status(workspace)
@@ -109,12 +115,11 @@ def when(path: Path) -> str:
     return datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat(timespec="seconds")
 
 
-def _format(workspace: Workspace, name: str, stages: graph.Graph, reach: set[str] | None) -> dict[str, Any]:
-    found = prepared(workspace, name)
+def _format(found: PreparedFormat, stages: graph.Graph, reach: set[str] | None) -> dict[str, Any]:
     return {
         "selected": found.selected,
         "exists": found.exists,
-        "stale": None if reach is None else stages.export(name) in reach,
+        "stale": None if reach is None else stages.export(found.name) in reach,
         "path": str(found.path) if found.path else None,
         "rows": found.rows if found.exists else {},
         "files": [str(file.path) for file in found.files],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from mhdata import optional
@@ -26,11 +29,16 @@ Examples:
 @click.option("--name", "names", multiple=True, help="A host name that requests may ask for; repeat it for more.")
 @click.option("--token-file", metavar="FILE", help="A file with tokens, one a line; else $MHDATA_TOKEN_FILE.")
 @click.option("--no-auth", is_flag=True, help="Ask nobody for a token; on the loopback alone.")
-def serve(host: str, port: int, names: tuple[str, ...], token_file: str | None, no_auth: bool) -> None:
+@click.option("--certificate", metavar="FILE", help="A certificate chain in PEM: serve over TLS.")
+@click.option("--key", metavar="FILE", help="The certificate's private key.")
+def serve(**settings: Any) -> None:
     """Serve the HTTP API and the web page of this folder, for those who hold the token in $MHDATA_TOKEN."""
     missing = [name for name in NEEDS if not optional.present(name)]
     if missing:
         raise PipelineError(f"`mhdata serve` needs {', '.join(missing)}: run `pip install -r requirements-serve.txt`")
+    for name in ("certificate", "key"):
+        if settings[name] and not Path(settings[name]).is_file():
+            raise PipelineError(f"--{name}: there is no file {settings[name]}")
     from mhdata.http import server
 
-    server.run(here(), host, port, names, token_file, no_auth)
+    server.run(here(), server.Settings(**settings))

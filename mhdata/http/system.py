@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from mhdata import state
-from mhdata.http.context import Here
+from mhdata.http import problems
+from mhdata.http.answers import fast
+from mhdata.http.context import Here, Now
+from mhdata.http.models import Health, Status
 
 router = APIRouter(tags=["system"])
 api = APIRouter(tags=["system"])
 
 
 @router.get("/healthz")
-async def health() -> dict[str, str]:
+async def health() -> Health:
     """Whether the server lives. Needs no token."""
-    return {"status": "ok"}
+    return Health()
 
 
-@api.get("/status")
-def status(where: Here) -> dict[str, Any]:
+@api.get("/status", response_model=Status, responses=problems.documented(409, 500))
+async def status(now: Now) -> Response:
     """What is built, what is stale and why: what `mhdata status --json` prints."""
-    return state.status(where)
+    return fast(now.status)
+
+
+@api.get("/sources", responses=problems.documented(409, 500))
+def sources(where: Here) -> list[dict[str, Any]]:
+    """The sources: licence, what came, what each enters: what `mhdata sources --json` prints."""
+    return state.sources(where)

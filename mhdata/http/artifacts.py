@@ -1,0 +1,237 @@
+"""What a build made, to be fetched: a name that is looked up, never a path.
+
+A name is the file's path under data/ with `~` for `/`. Range and If-Range let a broken download go on; the ETag is the
+sha256 of the bytes, and Repr-Digest gives it to those who check.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import mimetypes
+import os
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
+from email.utils import formatdate
+from io import BufferedReader
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from mhdata import graph, state
+from mhdata.http import models, problems
+from mhdata.http.answers import fast
+from mhdata.http.context import Here
+from mhdata.http.models import Artifact
+from mhdata.http.problems import Problem
+from mhdata.workspace import Workspace
+
+router = APIRouter(prefix="/artifacts", tags=["artifacts"])
+GROUPS = ("merged", "split", "exports", "quarantine", "reports", "ledger")
+CHUNK = 256 * 1024  # bytes
+TYPES = {".jsonl": "application/jsonl", ".parquet": "application/vnd.apache.parquet", ".csv": "text/csv; charset=utf-8",
+         ".json": "application/json", ".md": "text/markdown; charset=utf-8"}  # fmt: skip
+
+
+class File(NamedTuple):
+    """One file that may be fetched."""
+
+    name: str
+    group: str
+    path: Path
+
+
+def files(workspace: Workspace) -> Iterator[File]:
+    """All files that may be fetched: what stages wrote, in the order of the graph."""
+    outs = [out for stage in graph.load(workspace).stages.values() for out in stage.outs]
+    for out in dict.fromkeys(outs):
+        group = out.split("/")[1] if out.startswith("data/") else ""
+        if group in GROUPS:
+            for path in _under(workspace.path(out)):
+                yield File(name_of(workspace, path), group, path)
+
+
+def _under(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from (file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith("."))
+    elif path.is_file():
+        yield path
+
+
+def name_of(workspace: Workspace, path: Path | str) -> str:
+    """The name of a file that stands under data/."""
+    return str(Path(path).relative_to(workspace.path("data"))).replace(os.sep, "~")
+
+
+def addresses(workspace: Workspace, paths: Iterable[Path | str]) -> list[str]:
+    """Where files may be fetched."""
+    return [f"/api/artifacts/{name_of(workspace, path)}" for path in paths]
+
+
+@router.get("", response_model=models.Artifacts)
+async def listed(where: Here) -> Response:
+    """All files that may be fetched."""
+    return fast(models.Artifacts.model_construct(items=await run_in_threadpool(_listed, where)))
+
+
+def _listed(where: Workspace) -> list[Artifact]:
+    found = []
+    for file in files(where):
+        try:
+            size, when = file.path.stat().st_size, state.when(file.path)
+        except OSError:
+            continue  # a build replaces it just now
+        found.append(
+            Artifact.model_construct(
+                name=file.name,
+                group=file.group,
+                bytes=size,
+                when=when,
+                type=_type(file.path),
+                url=f"/api/artifacts/{file.name}",
+            )
+        )
+    return found
+
+
+def _type(path: Path) -> str:
+    return TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_HEADERS = {
+    name: {"schema": {"type": "string"}} for name in ("ETag", "Accept-Ranges", "Repr-Digest", "Content-Disposition")
+}
+FETCHED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", "content": {"*/*": _BINARY}, "headers": _HEADERS},
+    206: {"description": "The range of it.", "content": {"*/*": _BINARY},
+          "headers": _HEADERS | {"Content-Range": {"schema": {"type": "string"}}}},
+    304: {"description": "You have it: the ETag is that of If-None-Match."},
+    **problems.documented(404, 416, 422),
+}  # fmt: skip
+Text = Annotated[str | None, Header()]
+
+
+@router.get("/{name}", response_class=Response, responses=FETCHED)
+async def fetched(
+    request: Request, where: Here, name: str, range: Text = None, if_range: Text = None, if_none_match: Text = None
+) -> Response:
+    """One file, or a range of it."""
+    path = await run_in_threadpool(_find, where, name)
+    try:
+        file = await run_in_threadpool(path.open, "rb")
+    except OSError:
+        raise Problem(404, f"{name} is being replaced by a build: ask again when it has ended") from None
+    digest = await run_in_threadpool(_digest, request.app.state.digests, file)
+    return _answer(request, path, file, digest, range, if_range, if_none_match)
+
+
+@router.head("/{name}", response_class=Response, responses=FETCHED)
+async def described(
+    request: Request, where: Here, name: str, range: Text = None, if_range: Text = None, if_none_match: Text = None
+) -> Response:
+    """The headers of one file."""
+    return await fetched(request, where, name, range, if_range, if_none_match)
+
+
+def _find(where: Workspace, name: str) -> Path:
+    for file in files(where):
+        if file.name == name:
+            return file.path
+    raise Problem(404, "there is no such artifact: GET /api/artifacts lists them, and a build makes them")
+
+
+Digests = dict[tuple[int, int, int], bytes]
+
+
+def _digest(known: Digests, file: BufferedReader) -> bytes:
+    """sha256 of an open file, remembered by its number, size and time. The file is left at its start."""
+    stat = os.fstat(file.fileno())
+    key = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if key not in known:
+        known[key] = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0)
+    return known[key]
+
+
+def _answer(
+    request: Request, path: Path, file: BufferedReader, digest: bytes, asked: str | None, condition: str | None,
+    held: str | None,
+) -> Response:  # fmt: skip
+    stat = os.fstat(file.fileno())
+    etag = f'"{digest.hex()}"'
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f'attachment; filename="{path.name}"',
+        "ETag": etag,
+        "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+        "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:",
+    }
+    if held is not None and _holds(held, etag):
+        file.close()
+        return Response(status_code=304, headers=headers)
+    try:
+        part = span(asked, stat.st_size) if condition in (None, etag) else None
+    except ValueError:
+        file.close()
+        raise Problem(
+            416, f"the file has {stat.st_size} bytes", headers={"Content-Range": f"bytes */{stat.st_size}"}
+        ) from None
+    start, end = part or (0, stat.st_size)
+    headers["Content-Length"] = str(end - start)
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{stat.st_size}"
+    status, kind = 206 if part else 200, _type(path)
+    if request.method == "HEAD":
+        file.close()
+        return Response(status_code=status, headers=headers, media_type=kind)
+    return StreamingResponse(_chunks(file, start, end), status, headers, kind)
+
+
+def _holds(held: str, etag: str) -> bool:
+    """Whether If-None-Match names the ETag; the comparison is weak."""
+    return held.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in held.split(","))
+
+
+_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.I)
+
+
+def span(asked: str | None, size: int) -> tuple[int, int] | None:
+    """The bytes that a Range header names, end exclusive; None for the whole file.
+
+    Several ranges, other units and nonsense get the whole file, as RFC 9110 allows. Raises ValueError for a range
+    that the file does not have.
+
+    >>> span("bytes=0-9", 100), span("bytes=90-", 100), span("bytes=-5", 100), span("bytes=0-1,4-5", 100)
+    ((0, 10), (90, 100), (95, 100), None)
+    """
+    found = _RANGE.fullmatch(asked) if asked else None
+    if found is None or (not found[1] and not found[2]):
+        return None
+    if not found[1]:
+        start, end = max(size - int(found[2]), 0), size
+    else:
+        start, end = int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
+        if found[2] and int(found[2]) < start:
+            return None
+    if start >= size or start >= end:
+        raise ValueError(asked)
+    return start, end
+
+
+async def _chunks(file: BufferedReader, start: int, end: int) -> AsyncIterator[bytes]:
+    """The bytes from the file that was opened: a build that replaces it meanwhile changes nothing here."""
+    try:
+        file.seek(start)
+        while start < end:
+            chunk = await run_in_threadpool(file.read, min(CHUNK, end - start))
+            if not chunk:
+                return  # cut short under us; the client sees it by the length
+            start += len(chunk)
+            yield chunk
+    finally:
+        file.close()

@@ -1,0 +1,104 @@
+"""How the workspace stands, looked up once for each state of its files.
+
+DVC needs a second to say what is stale, and 50 clients may ask at once. So answers are kept until a file that a stage
+reads or writes has another size, time or number: what DVC itself goes by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mhdata import dvc, graph, locks, state, statistics
+from mhdata.results import Statistics
+from mhdata.workspace import Workspace
+
+FRESH = 0.5  # seconds in which files are not looked at again
+ALWAYS = ("dvc.yaml", "params.yaml", "dvc.lock")
+
+
+@dataclass(frozen=True)
+class View:
+    """The workspace at one moment."""
+
+    status: dict[str, Any]  # see state.status
+    statistics: Statistics | None
+
+
+class Watch:
+    """Keeps the last view, and the stale stages that DVC named."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._lock = asyncio.Lock()
+        self._view: View | None = None
+        self._print: object = None
+        self._looked, self._changes, self._seen = 0.0, 0, -1
+        self._asked: tuple[object, dvc.Reasons | None] = (None, None)
+
+    def changed(self) -> None:
+        """Look again at the next question."""
+        self._changes += 1
+
+    async def view(self) -> View:
+        """The workspace now, or FRESH seconds ago. One looks, and all who ask meanwhile get the same."""
+        if (view := self._fresh()) is not None:
+            return view
+        async with self._lock:
+            if (view := self._fresh()) is not None:
+                return view
+            began, changes = time.monotonic(), self._changes
+            view = await asyncio.to_thread(self._look)
+            self._view, self._looked, self._seen = view, began, changes
+            return view
+
+    def _fresh(self) -> View | None:
+        fresh = self._seen == self._changes and time.monotonic() - self._looked < FRESH
+        return self._view if fresh else None
+
+    def _look(self) -> View:
+        seen = (locks.holder(self._workspace), tuple(_files(self._workspace)))
+        if self._view is not None and seen == self._print:
+            return self._view
+        ask: Callable[[Workspace], dvc.Reasons | None] = lambda workspace: self._stale(workspace, seen)  # noqa: E731
+        found = View(state.status(self._workspace, ask), _statistics(self._workspace))
+        self._print = seen
+        return found
+
+    def _stale(self, workspace: Workspace, seen: object) -> dvc.Reasons | None:
+        if self._asked[0] != seen or self._asked[1] is None:
+            self._asked = (seen, state.stale_stages(workspace))
+        return self._asked[1]
+
+
+def _statistics(workspace: Workspace) -> Statistics | None:
+    try:
+        return statistics.of(workspace)
+    except statistics.NotBuiltError:
+        return None
+
+
+def _files(workspace: Workspace) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
+    """Name, time, size and number of each file that a stage reads or writes."""
+    stages = graph.load(workspace).stages.values()
+    paths = {*ALWAYS, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
+    for path in sorted(paths):
+        yield from _walk(str(workspace.path(path)))
+
+
+def _walk(path: str) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
+    try:
+        found = os.stat(path)
+        if not os.path.isdir(path):
+            yield path, found.st_mtime_ns, found.st_size, found.st_ino
+            return
+        names = sorted(name for name in os.listdir(path) if name != "__pycache__")
+    except OSError:
+        yield (path,)  # not there, or gone meanwhile
+        return
+    for name in names:
+        yield from _walk(os.path.join(path, name))
