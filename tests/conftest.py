@@ -105,11 +105,12 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of the working tree in which `dvc repro` has built the sample. Read only: tests share it."""
-    from tests.builds import clone, dvc
+    from tests.builds import clone, dvc, once
 
-    folder = clone(tmp_path_factory.mktemp("built"))
-    dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
-    return folder
+    def make(folder: Path) -> None:
+        dvc(clone(folder), "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
+
+    return once(tmp_path_factory, "built", make)
 
 
 @pytest.fixture(scope="session")
@@ -124,14 +125,7 @@ def real() -> Path:
 @pytest.fixture(scope="session")
 def real_built(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone that has built the real files by `origin: local`; EPITOME stands in for RedditESS. Read only."""
-    from tests.builds import clone, dvc
-
-    folder = clone(tmp_path_factory.mktemp("real"))
-    for source in (folder / "data/local").iterdir():
-        if (real / source.name).is_dir():
-            shutil.copytree(real / source.name, source, dirs_exist_ok=True)
-    (folder / "data/local/reddit_ess").mkdir(parents=True, exist_ok=True)
-    shutil.copy(real / "candidates/epitome/emotional-reactions-reddit.csv", folder / "data/local/reddit_ess")
+    from tests.builds import clone, dvc, once
 
     def change(tree: Any) -> None:
         tree["origin"] = "local"
@@ -143,9 +137,17 @@ def real_built(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "labels": {"0": "ineffective", "1": "effective", "2": "effective"},
         }  # fmt: skip
 
-    Project(folder).params(change)
-    dvc(folder, "repro")
-    return folder
+    def make(folder: Path) -> None:
+        clone(folder)
+        for source in (folder / "data/local").iterdir():
+            if (real / source.name).is_dir():
+                shutil.copytree(real / source.name, source, dirs_exist_ok=True)
+        (folder / "data/local/reddit_ess").mkdir(parents=True, exist_ok=True)
+        shutil.copy(real / "candidates/epitome/emotional-reactions-reddit.csv", folder / "data/local/reddit_ess")
+        Project(folder).params(change)
+        dvc(folder, "repro")
+
+    return once(tmp_path_factory, "real", make)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -136,7 +136,8 @@ def test_each_stage_opens_what_it_declares_and_nothing_else(tmp_path: Path) -> N
     for name in stages.upstream([]):
         stage = stages.stages[name]
         shutil.rmtree(tmp_path / "pycache", ignore_errors=True)  # from a .pyc, the source is not opened
-        paths = opened(stage, where, tmp_path)
+        # What shutil.rmtree opens inside a folder of its own comes without that folder's name, and is gone.
+        paths = {path for path in opened(stage, where, tmp_path) if (where.root / path).exists()}
         own = (*stage.deps, *stage.outs)
         wrong += [f"{name} opens {path}" for path in paths if not ELSEWHERE.fullmatch(path) and not within(path, own)]
         code = [dep for dep in stage.deps if dep.startswith("stages/")]
