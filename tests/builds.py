@@ -46,6 +46,33 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
     return folder
 
 
+def build(folder: Path) -> None:
+    """A clone that `dvc repro` has built.
+
+    MHDATA_KEEP_BUILT may name a folder that keeps builds between runs of the tests, for who works on other things than
+    stages: a build is taken from it if everything that a stage may read is the same.
+    """
+    clone(folder)
+    keep = os.environ.get("MHDATA_KEEP_BUILT")
+    kept = Path(keep) / _inputs(folder) if keep else None
+    if kept and kept.exists():
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        return
+    dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
+    if kept:
+        part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(".git", "stages", "tests", "mhdata", "benchmarks"))
+        part.rename(kept)
+
+
+def _inputs(folder: Path) -> str:
+    """A hash of what git holds of the code of stages, the params and the inputs."""
+    names = ["stages", "pipelines", "data", "dvc.yaml", "dvc.lock", "params.yaml", "requirements.txt"]
+    words = ["git", "ls-files", "-s", *names]
+    listed = subprocess.run(words, cwd=folder, capture_output=True, check=True).stdout
+    return hashlib.sha256(listed).hexdigest()[:20]
+
+
 def dvc(folder: Path, *words: str, **env: str) -> str:
     """Run dvc; return what it says."""
     done = subprocess.run(

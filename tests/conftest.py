@@ -105,12 +105,9 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of the working tree in which `dvc repro` has built the sample. Read only: tests share it."""
-    from tests.builds import clone, dvc, once
+    from tests.builds import build, once
 
-    def make(folder: Path) -> None:
-        dvc(clone(folder), "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
-
-    return once(tmp_path_factory, "built", make)
+    return once(tmp_path_factory, "built", build)
 
 
 @pytest.fixture(scope="session")
