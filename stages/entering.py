@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from stages import text
 from stages.errors import LawError
 from stages.layout import MERGED_TABLE, SPLIT_TABLE
+from stages.licenses.travel import ORIGIN
 from stages.params import Export
 from stages.storage import read_batches
 from stages.tokens import Counter
@@ -32,7 +33,20 @@ OPENS: dict[str, tuple[str, ...] | None] = {
     "segments": ("segments",),
 }
 KEYS = ["id", "source", "enters"]
-TEXTS = ["id", "input", "response", "rejected_response", "source", "type", "tags", "system", "turns", "license"]
+TEXTS = [
+    "id",
+    "input",
+    "response",
+    "rejected_response",
+    "source",
+    "type",
+    "tags",
+    "system",
+    "turns",
+    "license",
+    "origin",
+]
+READ = [*TEXTS[:-1], *(f"origin.{name}" for name in ORIGIN)]
 SIDE = pa.schema([("id", pa.string()), ("side", pa.string())])
 
 Checks = list[tuple[str, np.ndarray]]
@@ -68,7 +82,7 @@ def candidates(door: Door) -> Iterator[Candidates]:
     split = _Rows(read_batches(SPLIT_TABLE, ["id", "side"]))
     with pq.ParquetFile(MERGED_TABLE, pre_buffer=False) as file:
         for group in range(file.num_row_groups):
-            keys = _read(file, group, KEYS)
+            keys = _read(file, group, KEYS, KEYS)
             sides = split.take(len(keys))
             if not sides["id"].equals(keys["id"]):
                 raise LawError("the split holds other rows than the merged table: run `dvc repro` again")
@@ -101,8 +115,8 @@ class _Rows:
         return _whole(pa.Table.from_batches(parts, SIDE))
 
 
-def _read(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.RecordBatch:
-    return _whole(file.read_row_group(group, columns=columns, use_threads=False).select(columns))
+def _read(file: pq.ParquetFile, group: int, columns: list[str], names: list[str]) -> pa.RecordBatch:
+    return _whole(file.read_row_group(group, columns=columns, use_threads=False).select(names))
 
 
 def _whole(table: pa.Table) -> pa.RecordBatch:
@@ -117,7 +131,7 @@ def _texts(file: pq.ParquetFile, group: int, door: Door, reasons: np.ndarray) ->
     may = np.flatnonzero(reasons == np.array(None))
     if not len(may):
         return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in TEXTS])), np.zeros(0, np.int64)
-    rows = _read(file, group, TEXTS).take(pa.array(may))
+    rows = _read(file, group, READ, TEXTS).take(pa.array(may))
     reasons[may] = _first(CHECKS[door.kind](rows, door.settings), len(rows))
     if door.refuse:
         own = np.array(door.refuse(rows, door.settings).to_pylist(), object)

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ import pyarrow as pa
 from stages import entering, errors, formats, mixture, params, tokens
 from stages.entering import Candidates, Door
 from stages.errors import ParamsError
-from stages.files import scratch, sha256, write_json
+from stages.files import read_json, scratch, sha256, write_json
 from stages.formats import Made
 from stages.layout import EXPORTS, LEDGER
 from stages.ledger import Ledger
+from stages.licenses import travel
 from stages.mixture import Histogram, Plan
 from stages.params import Export, Service
 from stages.tokens import Lengths
@@ -32,19 +34,23 @@ MIXED = ("chat", "single")  # kinds of export that a mixture shapes
 
 
 def main(name: str) -> None:
-    settings = params.load("formats", "export")
+    settings = params.load("formats", "export", "profile")
     _check_names([name, *(wanted for wanted in settings.formats if wanted != "all")])
     module = formats.load(name)
     chosen = selected(name, settings.formats)
     with scratch(EXPORTS / name) as folder:
         run = Run(name, module, settings.export)
         made = run.write(folder) if chosen else []
+        parts, removed = run.parts, _removed(run.parts)
+        if made and parts and (terms := terms_folder(module)):
+            travel.write_obligations(folder / terms, parts, settings.profile, removed)
         note = run.note if chosen else f"Not built: add {name} to formats in params.yaml and run `dvc repro`."
         files = [*_described(folder, made, run)]
         for out in module.OUTS:
             _leave_note(folder / out, note or "Empty: the other files of this format hold all rows.")
             _place(folder / out, EXPORTS / out)
     account = {"stage": "export", "format": name, "selected": chosen, "note": note, "files": files}
+    account |= {"profile": settings.profile, "removed": removed, "parts": [asdict(part) for part in parts]}
     rows = {side: sum(one.rows for one in made if one.split == side) for side in formats.SIDES}
     write_json(LEDGER / "export" / f"{name}.json", account | {"rows": rows} | run.account())
 
@@ -52,6 +58,18 @@ def main(name: str) -> None:
 def selected(name: str, wanted: list[str]) -> bool:
     """Whether `formats` in params asks for this format."""
     return name in wanted or "all" in wanted
+
+
+def terms_folder(module: formats.Module) -> str | None:
+    """Where the licences of a format's rows go, under data/exports; None where another stage writes them."""
+    folder: str | None = getattr(module, "TERMS", module.OUTS[0])
+    return folder
+
+
+def _removed(parts: list[travel.Part]) -> list[str]:
+    """The licences of sources of which the deny list took rows out one by one."""
+    gone = {path.stem for path in (LEDGER / "merge").glob("*.json") if read_json(path)["rejected"].get("denied")}
+    return sorted({part.license for part in parts if part.source in gone})
 
 
 def _check_names(names: list[str]) -> None:
@@ -73,6 +91,7 @@ class Run:
         self._plan: Plan | None = None
         self._lengths: dict[str, Lengths] = {}  # by side
         self._mix: dict[str, Counter[str]] = {}  # source -> rows and units of training
+        self._tally = travel.Tally()
         self.accounts: dict[str, Ledger] = {}
         self.refused: Counter[tuple[str, str]] = Counter()  # side, reason -> rows
         self.unit = tokens.unit(settings.tokenizer)
@@ -92,6 +111,11 @@ class Run:
                 for side in sorted(set(sides)):
                     self._lengths.setdefault(side, Lengths()).add(lengths[sides == side])
         return self._fit(writer.close())
+
+    @property
+    def parts(self) -> list[travel.Part]:
+        """The rows that are in the files, by source and licence; a repeated row counts once."""
+        return [] if self.note else self._tally.parts()
 
     def _candidates(self) -> Iterator[Candidates]:
         count = tokens.counter(self._settings.tokenizer)
@@ -130,7 +154,10 @@ class Run:
             copies = self._plan.copies(_ids(found), sources, found.sides)
             for source, side in zip(sources[copies == 0], found.sides[copies == 0], strict=True):
                 self._reject(source, side, "mixture" if side == "train" else "over_service_limit")
+            self._tally.add(found.rows.filter(pa.array(copies > 0)))
             place = np.repeat(place, copies)
+        else:
+            self._tally.add(found.rows)
         train = found.sides[place] == "train"
         for source in sorted(set(sources)):
             mine = place[train & (sources[place] == source)]

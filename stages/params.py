@@ -272,6 +272,17 @@ class Export(Strict, frozen=True, kw_only=True):
             raise ValueError("labels holds a name twice: take one out")
 
 
+class Card(Strict, frozen=True, kw_only=True):
+    """What the published dataset is called: names and a date that no stage can know."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")] = "mental-health-conversations"
+    title: str = "Mental-health conversations"
+    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")] = "0.1.0"
+    date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2025-01-01"  # of publication
+    creator: str = "The authors of the mhdata pipeline"
+    url: str | None = None  # where it is published
+
+
 # --- made by a language model: synthesize, paraphrase, judge --------------------------------------------------
 
 Mode = Literal["off", "replay", "live"]  # nothing; stored answers only; ask the endpoint for what is missing
@@ -534,6 +545,7 @@ class Params(Strict, frozen=True, kw_only=True):
     formats: list[str]
     profile: str | list[str] = "research"
     export: Export = Export()
+    card: Card = Card()
     screens: Screens = Screens()
     merge: Merge = Merge()
     policy: dict[str, dict[str, Action]] = {}  # a source's key or `default` -> finding -> action

@@ -150,7 +150,7 @@ def test_the_mix_of_the_noncommercial_build() -> None:
     assert mix["redistribution"] == {"value": "conditional", "because": ["LicenseRef-RAIL-D", "LicenseRef-llama3"]}
     assert mix["share_alike"] == []
     assert {line["license"] for line in mix["outputs"]} == {"LicenseRef-llama3"}
-    assert "NOTICE" in mix["travels"]["LicenseRef-llama3"]
+    assert "LICENSES/NOTICE" in mix["travels"]["LicenseRef-llama3"]
 
 
 def test_the_mix_of_the_permissive_build_asks_for_names_alone() -> None:
@@ -214,7 +214,7 @@ def test_write_obligations(tmp_path: Path) -> None:
         "LICENSES/LicenseRef-RAIL-D.txt",
         "LICENSES/LicenseRef-llama3.txt",
         "LICENSES/MIT.txt",
-        "NOTICE",
+        "LICENSES/NOTICE",
         "OBLIGATIONS.json",
     ]
     assert json.loads((tmp_path / "OBLIGATIONS.json").read_bytes()) == json.loads(json.dumps(found))
@@ -236,5 +236,5 @@ def test_attribution_names_authors_licence_and_changes(tmp_path: Path) -> None:
 
 def test_no_notice_where_no_licence_asks_for_one(tmp_path: Path) -> None:
     travel.write_obligations(tmp_path, [Part("own", "x", "MIT", 1)], "research")
-    assert not (tmp_path / "NOTICE").exists()
+    assert not (tmp_path / "LICENSES/NOTICE").exists()
     assert json.loads((tmp_path / "OBLIGATIONS.json").read_bytes())["may_be_passed_on"] is False

@@ -4,6 +4,7 @@ A format is a module `stages/formats/<name>.py` (a name with a leading underscor
 
 - `KIND`: which rows it takes, a key of `stages.entering.OPENS`; "register" for one made of other formats' ledgers;
 - `OUTS`: its files or folder under data/exports;
+- `TERMS`, optional: the folder for the licences of its rows, if that is not the first of OUTS; None: another stage's;
 - `writer(folder, settings)`: an object with `add(rows, sides, lengths)` and `close()`, which writes only into
   `folder` and says at the end which files it made;
 - `SIDES`, optional: the sides of the split that it takes (all three if it says nothing);

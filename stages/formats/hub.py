@@ -1,6 +1,7 @@
 """The Hub folder: data/<side>-00000-of-0000N.parquet, which `load_dataset(folder)` and the Hub's viewer read.
 
-All rows, those of classification and of preference pairs too: `type` and the null columns tell them apart.
+All rows, those of classification and of preference pairs too: `type` and the null columns tell them apart. What
+stands beside data/, the card and the licences among them, is the stage `card`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from stages.params import Export
 from stages.storage import ParquetSink, row_bytes
 
 KIND = "all"
-OUTS = ("hub",)
+OUTS = ("hub/data",)
+TERMS = None
 FIELDS = (
     "id", "input", "response", "rejected_response", "source", "type", "tags", "system", "turns", "license",
 )  # fmt: skip
@@ -65,7 +67,7 @@ class Folder:
     """One set of files per side."""
 
     def __init__(self, folder: Path, settings: Export) -> None:
-        data = folder / OUTS[0] / "data"
+        data = folder / OUTS[0]
         data.mkdir(parents=True)
         self._sides = {side: Side(data, side, settings.shard_mb * 1_000_000) for side in SIDES}
 

@@ -19,6 +19,7 @@ from stages.params import Export
 
 KIND = "register"
 OUTS = ("dataset_info.json",)
+TERMS = None  # it holds no row
 
 _OPENAI_TAGS = {
     "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",

@@ -15,8 +15,9 @@ KIND = "chat"
 SIDES = ("train", "validation")
 NAME = "mental_health_openai"
 FILES = {side: f"{NAME}_{side}.jsonl" for side in SIDES}
-# DVC wants an out's name before it is known whether one file is enough: several go into the folder.
-OUTS = (f"{NAME}.jsonl", *FILES.values(), f"{NAME}_shards")
+# DVC wants an out's name before it is known whether one file is enough: several go into a folder.
+SHARDS, TERMS = f"{NAME}_shards", f"{NAME}_licenses"
+OUTS = (f"{NAME}.jsonl", *FILES.values(), SHARDS, TERMS)
 
 
 def convert(row: Row, settings: Export) -> dict[str, Any]:
@@ -24,4 +25,4 @@ def convert(row: Row, settings: Export) -> dict[str, Any]:
 
 
 def writer(folder: Path, settings: Export) -> JsonLines:
-    return JsonLines(folder, settings, convert, files=FILES, both=OUTS[0], spill=folder / OUTS[-1])
+    return JsonLines(folder, settings, convert, files=FILES, both=OUTS[0], spill=folder / SHARDS)

@@ -151,7 +151,7 @@ LICENSES: tuple[License, ...] = (
             "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright © Meta Platforms, Inc. "
             "All Rights Reserved.",
         ),
-        travels=("NOTICE",),
+        travels=("LICENSES/NOTICE",),
         outputs=(
             "Output or results of Llama 3 may not be used to improve any other large language model than Meta Llama 3 "
             "or derivative works thereof (section 1.b.v).",

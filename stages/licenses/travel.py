@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from stages import licenses
 from stages.files import atomic, write_json
 
 PEOPLE = Path(__file__).parent / "attribution.yaml"
+NAMES = ("LICENSES", "ATTRIBUTION.md", "OBLIGATIONS.json")  # what stands beside the rows, always
+
+# The parts of a record's origin that say where it comes from.
+ORIGIN = ("dataset", "revision", "file", "sha256", "edits")
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An upstream file that rows of an export come from."""
+
+    file: str
+    sha256: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -26,12 +43,73 @@ class Part:
     rows: int
     revision: str | None = None
     changes: Mapping[str, int] = field(default_factory=dict)  # edit -> rows it was made on
+    types: Mapping[str, int] = field(default_factory=dict)  # type of record -> rows
+    files: Sequence[Upstream] = ()
+
+
+class Tally:
+    """Counts the rows of an export by what their licences ask for: source, licence, upstream file, edits."""
+
+    ALIKE = ("source", "license", "dataset", "revision")
+    KEYS = (*ALIKE, "type", "file", "sha256")
+
+    def __init__(self) -> None:
+        self._rows: Counter[tuple[str | None, ...]] = Counter()  # by KEYS
+        self._edits: Counter[tuple[str | None, ...]] = Counter()  # by ALIKE and edit
+        self._order: dict[str, None] = {}  # sources, as they came
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Count merged rows: columns source, type, license and origin with the fields of ORIGIN."""
+        if not len(rows):
+            return
+        origin = rows["origin"]
+        columns = {name: rows[name] for name in ("source", "license", "type")}
+        columns |= {name: pc.struct_field(origin, name) for name in ORIGIN}
+        edits = columns.pop("edits")
+        whole = pa.table(columns)
+        self._order |= dict.fromkeys(pc.unique(rows["source"]).to_pylist())
+        self._rows += _counted(whole, self.KEYS)
+        edited = whole.select(self.ALIKE).take(pc.list_parent_indices(edits))
+        self._edits += _counted(edited.append_column("edit", edits.flatten()), (*self.ALIKE, "edit"))
+
+    def parts(self) -> list[Part]:
+        """One part per source, licence and revision, in the order in which the sources came."""
+        order = list(self._order)
+        alike = sorted(
+            {key[:4] for key in self._rows}, key=lambda key: (order.index(str(key[0])), *(part or "" for part in key))
+        )
+        return [self._part(*key) for key in alike]
+
+    def _part(self, source: str, license: str, dataset: str, revision: str | None) -> Part:
+        mine = {key[4:]: rows for key, rows in self._rows.items() if key[:4] == (source, license, dataset, revision)}
+        types: Counter[str] = Counter()
+        files: Counter[tuple[str, str]] = Counter()
+        for (kind, file, sha256), rows in mine.items():
+            types[str(kind)] += rows
+            files[str(file), str(sha256)] += rows
+        edits = {key[4]: n for key, n in self._edits.items() if key[:4] == (source, license, dataset, revision)}
+        return Part(
+            source, dataset, license, sum(mine.values()), revision, dict(sorted(edits.items())),
+            dict(sorted(types.items())), [Upstream(*file, rows) for file, rows in sorted(files.items())],
+        )  # fmt: skip
+
+
+def _counted(table: pa.Table, names: Sequence[str]) -> Counter[tuple[Any, ...]]:
+    """How many rows have each combination of values."""
+    groups = table.group_by(list(names), use_threads=False).aggregate([([], "count_all")])
+    keys = zip(*(groups[name].to_pylist() for name in names), strict=True)
+    return Counter(dict(zip(keys, groups["count_all"].to_pylist(), strict=True)))
+
+
+def read_parts(found: Iterable[Mapping[str, Any]]) -> list[Part]:
+    """Parts as they stand in a ledger."""
+    return msgspec.convert(list(found), list[Part])
 
 
 def write_obligations(
     folder: Path, parts: Sequence[Part], profile: str | list[str], removed: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Write LICENSES/, ATTRIBUTION.md, OBLIGATIONS.json and, where a licence asks for one, NOTICE into `folder`.
+    """Write LICENSES/, with a NOTICE where a licence asks for one, ATTRIBUTION.md and OBLIGATIONS.json into `folder`.
 
     Parts without rows are left out. `removed` as in `licenses.refusal`. Returns what OBLIGATIONS.json holds.
     """
@@ -41,7 +119,7 @@ def write_obligations(
         _write(folder / "LICENSES" / f"{id}.txt", licenses.text(id))
     _write(folder / "ATTRIBUTION.md", attribution(present).encode())
     if notices := found["obligations"]["notices"]:
-        _write(folder / "NOTICE", "".join(f"{notice['text']}\n" for notice in notices).encode())
+        _write(folder / "LICENSES" / "NOTICE", "".join(f"{notice['text']}\n" for notice in notices).encode())
     write_json(folder / "OBLIGATIONS.json", found)
     return found
 
