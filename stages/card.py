@@ -7,7 +7,7 @@ of the other stages. Where the Hub folder was not built, each says so or is empt
 from __future__ import annotations
 
 from stages import cards, errors, params
-from stages.files import atomic, atomic_folder, scratch, write_json
+from stages.files import atomic, atomic_folder, write_json
 from stages.layout import EXPORTS
 from stages.licenses import travel
 
@@ -28,14 +28,7 @@ def main() -> None:
     _write("README.md", readme.render(facts))
     _write("LICENSES.md", readme.licences(facts))
     _write("croissant.json", croissant.render(facts))
-    with scratch(HUB / "terms") as folder:
-        travel.write_obligations(folder, facts.parts, settings.profile, facts.export["removed"])
-        with atomic_folder(HUB / "LICENSES") as texts:
-            for file in (folder / "LICENSES").iterdir():
-                file.rename(texts / file.name)
-        for name in ("ATTRIBUTION.md", "OBLIGATIONS.json"):
-            with atomic(HUB / name) as part:
-                (folder / name).rename(part)
+    travel.write_obligations(HUB, facts.parts, settings.profile, facts.export["removed"])
 
 
 def _write(name: str, text: str) -> None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from stages import entering, errors, formats, mixture, params, tokens
 from stages.entering import Candidates, Door
 from stages.errors import ParamsError
-from stages.files import read_json, scratch, sha256, write_json
+from stages.files import scratch, sha256, write_json
 from stages.formats import Made
 from stages.layout import EXPORTS, LEDGER
 from stages.ledger import Ledger
@@ -41,7 +41,8 @@ def main(name: str) -> None:
     with scratch(EXPORTS / name) as folder:
         run = Run(name, module, settings.export)
         made = run.write(folder) if chosen else []
-        parts, removed = run.parts, _removed(run.parts)
+        parts = run.parts
+        removed = travel.removed(parts)
         if made and parts and (terms := terms_folder(module)):
             travel.write_obligations(folder / terms, parts, settings.profile, removed)
         note = run.note if chosen else f"Not built: add {name} to formats in params.yaml and run `dvc repro`."
@@ -64,12 +65,6 @@ def terms_folder(module: formats.Module) -> str | None:
     """Where the licences of a format's rows go, under data/exports; None where another stage writes them."""
     folder: str | None = getattr(module, "TERMS", module.OUTS[0])
     return folder
-
-
-def _removed(parts: list[travel.Part]) -> list[str]:
-    """The licences of sources of which the deny list took rows out one by one."""
-    gone = {path.stem for path in (LEDGER / "merge").glob("*.json") if read_json(path)["rejected"].get("denied")}
-    return sorted({part.license for part in parts if part.source in gone})
 
 
 def _check_names(names: list[str]) -> None:

@@ -194,12 +194,13 @@ def _risk(facts: Facts) -> str:
             f"nor an emergency service. {held:,} rows are held back from chat and preference exports for this or for "
             "their language, and stay in the merged table and in the Hub folder with a tag: filter them before you train.",
             "An answer here is what somebody wrote, not what a clinician would sign. A model trained on it is no "
-            "counsellor: tell people that they talk to a machine, watch for crisis by other means, and hand over to people.",
+            "counsellor: tell people that they talk to a machine, watch for crisis by other means, and hand over to "
+            "people.",
             f"Direct identifiers of private persons were sought; {redacted:,} rows hold typed placeholders such as "
             f"`<PHONE>` in their place and {private:,} findings stay as tags. The screen is not perfect, and names are "
             "reported, not removed.",
-            "Labels are weak, ages, countries and languages are unknown, and most text is English of the United States: "
-            "nothing here supports a diagnosis or a statement about a group of people.",
+            "Labels are weak, ages and countries are unknown, and most text is English of the United States: nothing here "
+            " supports a diagnosis or a statement about a group of people.",
         ]
     )
 

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import yaml
 
 from stages import licenses
-from stages.files import atomic, write_json
+from stages.files import atomic, atomic_folder, read_json, write_json
+from stages.layout import LEDGER
 
 PEOPLE = Path(__file__).parent / "attribution.yaml"
 NAMES = ("LICENSES", "ATTRIBUTION.md", "OBLIGATIONS.json")  # what stands beside the rows, always
@@ -115,18 +116,24 @@ def write_obligations(
     """
     present = [part for part in parts if part.rows]
     found = describe(present, profile, removed)
-    for id in found["obligations"]["licenses"]:
-        _write(folder / "LICENSES" / f"{id}.txt", licenses.text(id))
-    _write(folder / "ATTRIBUTION.md", attribution(present).encode())
-    if notices := found["obligations"]["notices"]:
-        _write(folder / "LICENSES" / "NOTICE", "".join(f"{notice['text']}\n" for notice in notices).encode())
+    with atomic_folder(folder / "LICENSES") as texts:
+        for id in found["obligations"]["licenses"]:
+            (texts / f"{id}.txt").write_bytes(licenses.text(id))
+        if notices := found["obligations"]["notices"]:
+            (texts / "NOTICE").write_bytes("".join(f"{notice['text']}\n" for notice in notices).encode())
+    with atomic(folder / "ATTRIBUTION.md") as part:
+        part.write_bytes(attribution(present).encode())
     write_json(folder / "OBLIGATIONS.json", found)
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
-    with atomic(path) as part:
-        part.write_bytes(content)
+def removed(parts: Sequence[Part]) -> list[str]:
+    """The licences of sources of which the deny list took rows out one by one."""
+    return sorted({part.license for part in parts if _denied(part.source)})
+
+
+def _denied(source: str) -> bool:
+    return bool(read_json(LEDGER / "merge" / f"{source}.json")["rejected"].get("denied"))
 
 
 def describe(parts: Sequence[Part], profile: str | list[str], removed: Collection[str] = ()) -> dict[str, Any]:
