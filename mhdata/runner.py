@@ -80,9 +80,10 @@ def targets(workspace: Workspace, request: Request) -> list[str]:
     if request.kind == "build":
         return []
     if request.kind == "merge":
-        return ["merge"]
+        return ["merge", "datapackage"]
     stages = graph.load(workspace)
     exports = [stages.export(formats.known(stages, name)) for name in request.formats]
+    exports += ["card"] if "hub" in request.formats else []
     # All formats: then the manifest that lists them is due as well.
     return [*exports, "report"] if set(request.formats) >= set(formats.selected(workspace)) else exports
 

@@ -1,5 +1,7 @@
 """A Hub for tests: the dataset side of the real protocol on the loopback, and every way in which it can misbehave.
 
+It takes commits too, from `Hub.writer`.
+
 Two hosts: the Hub itself, and the one that large (LFS) files are redirected to.
 `python -m tests.hub_server ROOT PARAMS` serves a folder laid out as data/local, under the dataset ids and revisions of
 a params.yaml, for runs by hand.
@@ -8,6 +10,7 @@ a params.yaml, for runs by hand.
 from __future__ import annotations
 
 import argparse
+import base64
 import gzip
 import hashlib
 import json
@@ -66,6 +69,8 @@ class Repo:
     commit: str
     gated: int = 0  # 401 or 403
     renamed: str = ""
+    private: bool = False
+    log: list[dict[str, Any]] = field(default_factory=list)  # the headers of the commits that were made here
 
 
 @dataclass
@@ -113,6 +118,8 @@ class Hub:
         self.page = 1000  # entries of one page of a file list
         self.relative = False  # redirect LFS files to this host, by a relative address
         self.foreign_links = False  # the next page stands on a host that does not exist
+        self.writer = ""  # the token that may write; empty: nobody may
+        self.uploads: dict[str, bytes] = {}  # by sha256: what was sent and is in no commit yet
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._hosts = [self._host("hub", port), self._host("cdn", 0)]
@@ -147,6 +154,15 @@ class Hub:
         return [seen for seen in self.seen if part in seen.path]
 
 
+_ID = r"(?P<id>[^/]+/[^/]+)"
+_WRITES = (
+    (re.compile(r"/api/repos/create"), "create"),
+    (re.compile(r"/api/validate-yaml"), "validate"),
+    (re.compile(rf"/api/datasets/{_ID}/preupload/(?P<revision>[^/]+)"), "preupload"),
+    (re.compile(rf"/datasets/{_ID}\.git/info/lfs/objects/batch"), "batch"),
+    (re.compile(r"/uploads/(?P<sha256>[0-9a-f]{64})"), "upload"),
+    (re.compile(rf"/api/datasets/{_ID}/commit/(?P<revision>[^/]+)"), "commit"),
+)
 _ROUTES = (
     (re.compile(r"/api/datasets/(?P<id>[^/]+/[^/]+)/revision/(?P<revision>[^/]+)"), "revision"),
     (re.compile(r"/api/datasets/(?P<id>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)"), "tree"),
@@ -178,6 +194,95 @@ class _Handler(BaseHTTPRequestHandler):
                 getattr(self, f"_{name}")(with_query, **match.groupdict())
                 return
         self._refuse(404, "", "Not here")
+
+    # Writing: what huggingface_hub's create_repo and create_commit ask, by the LFS protocol
+
+    def do_POST(self) -> None:
+        self._write()
+
+    def do_PUT(self) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        self.hub.seen.append(Seen(self.command, self.name, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        for pattern, name in _WRITES:
+            if match := pattern.fullmatch(unquote(urlsplit(self.path).path)):
+                signed = self.name == "cdn"  # an address for an upload is itself the leave
+                if not signed and self.headers.get("Authorization") != f"Bearer {self.hub.writer}":
+                    self._refuse(401 if "Authorization" not in self.headers else 403, "", "You may not write here")
+                elif not self._troubled(name):
+                    getattr(self, f"_{name}")(body, **match.groupdict())
+                return
+        self._refuse(404, "", "Not here")
+
+    def _create(self, body: bytes) -> None:
+        asked = json.loads(body)
+        id = f"{asked['organization']}/{asked['name']}"
+        if id in self.hub.repos:
+            return self._refuse(409, "", "You already created this dataset repo")
+        self.hub.repos[id] = Repo({}, hashlib.sha1(id.encode()).hexdigest(), private=asked["visibility"] == "private")
+        return self._json({"url": f"{self.hub.endpoint}/datasets/{id}", "name": id, "id": "0"})
+
+    def _validate(self, body: bytes) -> None:
+        head = json.loads(body)["content"].split("---\n")
+        try:
+            assert isinstance(yaml.safe_load(head[1]), dict)
+        except (yaml.YAMLError, AssertionError, IndexError):
+            return self._send(400, {}, json.dumps({"errors": [{"message": "no YAML"}], "warnings": []}).encode())
+        return self._json({"errors": [], "warnings": []})
+
+    def _preupload(self, body: bytes, id: str, revision: str) -> None:
+        if repo := self._repo(id, revision):
+            files = [
+                {
+                    "path": file["path"], "shouldIgnore": False,
+                    "uploadMode": "lfs" if file["path"].endswith((".parquet", ".arrow")) else "regular",
+                    "oid": repo.files[file["path"]].oid if file["path"] in repo.files else None,
+                }
+                for file in json.loads(body)["files"]
+            ]  # fmt: skip
+            self._json({"files": files})
+
+    def _batch(self, body: bytes, id: str) -> None:
+        have = {file.sha256 for repo in self.hub.repos.values() for file in repo.files.values()}
+        objects = [
+            one
+            | ({} if one["oid"] in have else {"actions": {"upload": {"href": f"{self.hub.cdn}/uploads/{one['oid']}"}}})
+            for one in json.loads(body)["objects"]
+        ]
+        self._json({"transfer": "basic", "objects": objects})
+
+    def _upload(self, body: bytes, sha256: str) -> None:
+        if hashlib.sha256(body).hexdigest() != sha256:
+            return self._refuse(400, "", "These are other bytes")
+        self.hub.uploads[sha256] = body
+        return self._send(200, {})
+
+    def _commit(self, body: bytes, id: str, revision: str) -> None:
+        """All operations or none."""
+        repo = self._repo(id, revision)
+        if not repo:
+            return None
+        lines = [json.loads(line) for line in body.splitlines()]
+        header, files = lines[0]["value"], dict(repo.files)
+        if header.get("parentCommit", repo.commit) != repo.commit:
+            return self._refuse(412, "", "A commit has happened since")
+        for line in lines[1:]:
+            value, path = line["value"], line["value"]["path"]
+            if line["key"] == "file":
+                files[path] = File(base64.b64decode(value["content"]))
+            elif line["key"] == "lfsFile":
+                kept = {file.sha256: file.data for file in repo.files.values()} | self.hub.uploads
+                if value["oid"] not in kept:
+                    return self._refuse(400, "", f"{path} was not uploaded")
+                files[path] = File(kept[value["oid"]], lfs=True)
+            elif files.pop(path, None) is None:
+                return self._refuse(400, "", f"{path} is not there")
+        repo.files, repo.commit = files, hashlib.sha1(repo.commit.encode() + body).hexdigest()
+        repo.log.append(header)
+        url = f"{self.hub.endpoint}/datasets/{id}/commit/{repo.commit}"
+        return self._json({"success": True, "commitOid": repo.commit, "commitUrl": url})
 
     # Answers
 
@@ -233,7 +338,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._troubled("api") or not (repo := self._repo(id, revision)):
             return
         siblings = [{"rfilename": path} for path in repo.files]
-        self._json({"_id": "0", "id": repo.renamed or id, "sha": repo.commit, "private": False, "siblings": siblings})
+        self._json(
+            {"_id": "0", "id": repo.renamed or id, "sha": repo.commit, "private": repo.private, "siblings": siblings}
+        )
 
     def _tree(self, query: dict[str, str], id: str, revision: str) -> None:
         if self._troubled("api") or not (repo := self._repo(id, revision)):

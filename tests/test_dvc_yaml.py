@@ -40,6 +40,7 @@ def test_merge_and_report_name_the_files_of_every_source(source: str) -> None:
     wanted = {
         "merge": [f"data/normalized/{source}.parquet", f"data/screened/{source}.parquet"],
         "report": [f"data/ledger/normalize/{source}.json", f"data/ledger/screen/{source}.json"],
+        "card": [f"data/ledger/normalize/{source}.json"],
     }
     if "classification" in SOURCES[source]["enters"]:
         wanted["audit"] = [f"data/normalized/{source}.parquet"]

@@ -134,6 +134,7 @@ def _show(where: Workspace, made: PrepareResult) -> None:
         rows += [
             [name, file.split or "all", file.rows, tables.size(file.bytes), str(file.path.relative_to(where.root))]
             for file in one.files
+            if file.rows is not None
         ] or [[name, "", "", "", _why(one)]]
     tables.table(["format", "side", "rows", "size", "file"], rows)
 

@@ -114,7 +114,7 @@ def _flow(key: str) -> Flow:
     first = LEDGER / (key if key in params.MADE else "normalize") / f"{key}.json"
     normalize, merge, split = (
         ledger.read(path) for path in (first, *(LEDGER / s / f"{key}.json" for s in ("merge", "split")))
-    )  # noqa: E501
+    )
     details, sides = merge.get("details", {}), split.get("details", {})
     return Flow(
         upstream=normalize["in"],

@@ -89,7 +89,7 @@ def render(facts: Facts) -> str:
         ],
         "rai:dataLimitations": _limitations(facts),
         "rai:dataUseCases": [
-            "Research on supportive conversation. No diagnosis, no crisis service, no counsellor without people behind it."
+            "Research on supportive conversation. No diagnosis, no crisis service, no counsellor without people behind."
         ],
         "prov:wasDerivedFrom": [_entity(part) for part in facts.parts],
         "prov:wasGeneratedBy": _activities(facts),
@@ -175,11 +175,11 @@ def _activities(facts: Facts) -> list[dict[str, Any]]:
     held_out = sum(flow.sides["held_out"] for flow in flows)
     steps = {
         "download": "The pinned upstream files, verified by size and hash.",
-        "normalize": f"{total('upstream'):,} rows to records of one schema; {total('rejected'):,} broken ones rejected by "
-        f"reason. Repairs of texts whose licence permits edits: {', '.join(sorted(edits)) or 'none'}.",
+        "normalize": f"{total('upstream'):,} rows to records of one schema; {total('rejected'):,} broken ones rejected "
+        f"by reason. Repairs of texts whose licence permits edits: {', '.join(sorted(edits)) or 'none'}.",
         "screen": "Language, personal data, crisis, referral, quality and topics as attributes beside the records.",
-        "merge": f"{total('dropped'):,} rows dropped by deny list, licence profile and policy, {total('duplicates'):,} exact "
-        f"and near duplicates removed, {total('redacted'):,} rows redacted; {total('merged'):,} rows stay.",
+        "merge": f"{total('dropped'):,} rows dropped by deny list, licence profile and policy, {total('duplicates'):,} "
+        f"exact and near duplicates removed, {total('redacted'):,} rows redacted; {total('merged'):,} rows stay.",
         "split": "Sides by seeded hash of the group (question, participant, near-duplicate cluster); "
         f"{held_out:,} rows with a question of a protected benchmark held out.",
         "export": f"{facts.total:,} rows to Parquet, in the merged order.",

@@ -60,6 +60,7 @@ def _yaml(facts: Facts) -> str:
 
     ids = facts.terms["obligations"]["licenses"]
     hub = [part.dataset for part in facts.parts if "/" in part.dataset]
+    info: dict[str, Any] = {"dataset_info": _info(facts)} if facts.format == "hub" else {}
     data = DatasetCardData(
         pretty_name=facts.card.title,
         language=["en"],
@@ -69,12 +70,12 @@ def _yaml(facts: Facts) -> str:
         tags=["mental-health", "counseling", "croissant"] if facts.format == "hub" else ["mental-health", "counseling"],
         source_datasets=list(dict.fromkeys(hub)),
         configs=[{"config_name": "default", "data_files": _data_files(facts)}],
-        **({"dataset_info": _info(facts)} if facts.format == "hub" else {}),
+        **info,
     )
     return str(data.to_yaml())
 
 
-def _license(ids: Sequence[str]) -> dict[str, str]:
+def _license(ids: Sequence[str]) -> dict[str, Any]:
     """One licence that the Hub knows by name, else `other` and where the terms stand."""
     if len(ids) == 1 and not ids[0].startswith("LicenseRef-"):
         return {"license": ids[0].lower()}
@@ -110,9 +111,9 @@ def _head(facts: Facts) -> str:
     return (
         f"# {facts.card.title}\n\n"
         f"{facts.total:,} rows in the format `{facts.format}`, version {facts.card.version}, of a corpus of {merged:,} "
-        f"rows merged from {len({part.dataset for part in facts.parts})} mental-health conversation datasets by a reproducible pipeline: "
-        "the same inputs and params give the same bytes. Rows that share a question, a participant or a near-duplicate "
-        "cluster stand on one side of the split.\n" + sample
+        f"rows merged from {len({part.dataset for part in facts.parts})} mental-health conversation datasets by a "
+        "reproducible pipeline: the same inputs and params give the same bytes. Rows that share a question, a "
+        "participant or a near-duplicate cluster stand on one side of the split.\n" + sample
     )
 
 
@@ -127,7 +128,7 @@ def _figures(facts: Facts) -> str:
         rows.append([side, count, len(files), size, whole, *(lengths[name] for name in ("p50", "p90", "p99", "max"))])
     head = ["side", "rows", "files", "bytes", unit, "median row", "p90", "p99", "longest"]
     text = "## Figures\n\n" + _table(head, rows)
-    text += "\nA trainer drops or cuts rows longer than its sequence length, most of them silently: compare the quantiles.\n"
+    text += "\nA trainer drops or cuts rows longer than its sequence length, most of them silently: compare.\n"
     if mixture := facts.export.get("mixture"):
         text += "\nThe training side is a mixture, as asked and as achieved:\n\n" + _mixture(mixture)
     return text
@@ -188,19 +189,19 @@ def _risk(facts: Facts) -> str:
         [
             "Much of this was written by people in distress, in public and without being asked for this use. Do not "
             "try to find out who they are, and do not train or publish anything that could.",
-            f"{found('crisis'):,} merged rows are tagged `crisis` (suicide, self-harm, violence, abuse) by a screen that "
-            "misses some and flags some wrongly. Do not use the tag as a safety system.",
+            f"{found('crisis'):,} merged rows are tagged `crisis` (suicide, self-harm, violence, abuse) by a screen "
+            "that misses some and flags some wrongly. Do not use the tag as a safety system.",
             f"In {found('crisis-unreferred'):,} rows a person at risk gets an answer that names neither a crisis line "
             f"nor an emergency service. {held:,} rows are held back from chat and preference exports for this or for "
-            "their language, and stay in the merged table and in the Hub folder with a tag: filter them before you train.",
+            "their language, and stay in the merged table and in the Hub folder with a tag: filter them first.",
             "An answer here is what somebody wrote, not what a clinician would sign. A model trained on it is no "
             "counsellor: tell people that they talk to a machine, watch for crisis by other means, and hand over to "
             "people.",
             f"Direct identifiers of private persons were sought; {redacted:,} rows hold typed placeholders such as "
             f"`<PHONE>` in their place and {private:,} findings stay as tags. The screen is not perfect, and names are "
             "reported, not removed.",
-            "Labels are weak, ages and countries are unknown, and most text is English of the United States: nothing here "
-            " supports a diagnosis or a statement about a group of people.",
+            "Labels are weak, ages and countries are unknown, and most text is English of the United States: nothing "
+            "here supports a diagnosis or a statement about a group of people.",
         ]
     )
 
@@ -295,13 +296,13 @@ def _rebuild(facts: Facts) -> str:
     revisions = [
         f"{part.source}: {part.dataset}" + (f" at `{part.revision}`" if part.revision else "") for part in facts.parts
     ]
+    more = "; `croissant.json` names it too, and the hash of every file" if facts.format == "hub" else ""
     origin = "" if facts.origin == "sample" else f" with `origin: {facts.origin}` in params.yaml"
     return (
         "## How to rebuild\n\nFrom a clone of the pipeline's repository:\n\n"
         f"```sh\npip install -r requirements.txt\ndvc repro\n```\n\n{origin and f'That is,{origin}. '}"
         f"The pipeline that made this (dvc.yaml, code and params) has the sha256 `{facts.pipeline}`"
-        + ("; `croissant.json` names it too, with the hash of every file and of every upstream file" if facts.format == "hub" else "")
-        + ". What went in:\n\n" + _bullets(revisions)
+        f"{more}. What went in:\n\n" + _bullets(revisions)
     )  # fmt: skip
 
 

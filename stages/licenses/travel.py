@@ -55,8 +55,8 @@ class Tally:
     KEYS = (*ALIKE, "type", "file", "sha256")
 
     def __init__(self) -> None:
-        self._rows: Counter[tuple[str | None, ...]] = Counter()  # by KEYS
-        self._edits: Counter[tuple[str | None, ...]] = Counter()  # by ALIKE and edit
+        self._rows: Counter[tuple[Any, ...]] = Counter()  # by KEYS
+        self._edits: Counter[tuple[Any, ...]] = Counter()  # by ALIKE and edit
         self._order: dict[str, None] = {}  # sources, as they came
 
     def add(self, rows: pa.RecordBatch) -> None:
