@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stages import export, formats, params
+from stages.files import write_json
 from stages.layout import EXPORTS, LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.record import MERGED
 from stages.split import SCHEMA
@@ -41,6 +42,7 @@ class Exports:
     def __init__(self, rows: list[dict[str, Any]], wanted: list[str], settings: dict[str, Any]) -> None:
         tree = yaml.load((ROOT / "params.yaml").read_bytes(), Loader=params._Loader)
         services = {"services": {}}  # small exports are no fault here
+        tree["profile"] = settings.pop("profile", tree["profile"])
         tree |= {"formats": wanted, "export": tree["export"] | services | settings}
         for key in {one.get("source", "s") for one in rows}:
             tree["sources"].setdefault(key, tree["sources"]["trace"])
@@ -75,6 +77,8 @@ def write_tables(rows: list[dict[str, Any]], group: int = 1000) -> None:
     full = [{"duplicates": [], **r, "enters": one["enters"]} for r, one in zip(records, rows, strict=True)]
     full = [{name: one.get(name) for name in MERGED.names} for one in full]
     sides = [{"id": r["id"], "side": one["side"], "group": r["group"]} for r, one in zip(records, rows, strict=True)]
+    for key in {one["source"] for one in records}:
+        write_json(LEDGER / "merge" / f"{key}.json", {"rejected": {}})
     for path, table in (
         (MERGED_TABLE, pa.Table.from_pylist(full, MERGED)),
         (SPLIT_TABLE, pa.Table.from_pylist(sides, SCHEMA)),
