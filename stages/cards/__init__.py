@@ -27,7 +27,7 @@ KNOWN = Path(__file__).parent / "known.yaml"
 # The blocks of params.yaml that shape the rows.
 BLOCKS = (
     "origin", "sources", "profile", "screens", "policy", "merge", "decontaminate", "split", "export", "synthesize",
-    "paraphrase", "card",
+    "paraphrase",
 )  # fmt: skip
 SIDES = ("train", "validation", "test", "held_out")
 
@@ -99,7 +99,7 @@ def published(path: str) -> str:
 
 
 def facts(settings: Params, format: str) -> Facts:
-    """Gather the facts of a format. `settings` must hold BLOCKS."""
+    """Gather the facts of a format. `settings` must hold BLOCKS and card."""
     export = read_json(LEDGER / "export" / f"{format}.json")
     parts = travel.read_parts(export["parts"])
     flows = {key: _flow(key) for key in params.ordered(params.with_made(settings))}

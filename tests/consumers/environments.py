@@ -24,6 +24,7 @@ class Environment:
 TORCH = "torch==2.13.0"
 ENVIRONMENTS = {
     "plain": Environment("check_plain", heavy=False),
+    "metadata": Environment("check_metadata", heavy=False),  # requirements-dev.txt
     "light": Environment(
         "check_light",
         ("together==1.5.35", "mistral-common==1.13.1", "polars==2.1.0", "duckdb==2.0.0"),

@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import itertools
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -66,6 +67,10 @@ def _break(path: Path, folder: Path, flaw: str) -> str:
     """A copy with a flaw: a few of the lines, or for other than JSON Lines the file without its end."""
     target = folder / path.parent.name / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
+    for here, there in ((path.parent, target.parent), (path.parents[1], folder)):
+        for name in ("croissant.json", "datapackage.json"):  # what describes the file stays as it is
+            if (here / name).exists():
+                shutil.copy(here / name, there / name)
     if path.suffix != ".jsonl":
         data = path.read_bytes()
         target.write_bytes(data[: len(data) * 2 // 3])
