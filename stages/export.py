@@ -82,6 +82,7 @@ class Run:
     def __init__(self, name: str, module: formats.Module, settings: Export) -> None:
         self._name, self._module, self._settings = name, module, settings
         self._sides = getattr(module, "SIDES", formats.SIDES)
+        self._mixed = module.KIND in MIXED and "train" in self._sides
         self._service = settings.services.get(name, Service())
         self._plan: Plan | None = None
         self._lengths: dict[str, Lengths] = {}  # by side
@@ -120,7 +121,7 @@ class Run:
     def _planned(self) -> Plan | None:
         """The mixture, from a first pass over the rows that enter; None where every row stands once."""
         settings, most = self._settings.mixture, self._service.max_validation
-        mixed = settings if settings.wanted and self._module.KIND in MIXED else params.Mixture(seed=settings.seed)
+        mixed = settings if settings.wanted and self._mixed else params.Mixture(seed=settings.seed)
         if not mixed.wanted and most is None:
             return None
         found = Histogram()
@@ -185,7 +186,7 @@ class Run:
         """What the ledger holds besides the files."""
         figures: dict[str, Any] = {source: account.account() for source, account in self.accounts.items()}
         made = {}
-        if self._plan and self._settings.mixture.wanted and self._module.KIND in MIXED:
+        if self._plan and self._settings.mixture.wanted and self._mixed:
             made["mixture"] = mixture.report(self._settings.mixture, self._plan, self._mix, self.unit)
         lengths = {side: found.quantiles() for side, found in self._lengths.items()}
         return {"sources": figures, "unit": self.unit, "lengths": lengths, **made}

@@ -159,6 +159,30 @@ def test_a_hub_folder_that_is_not_built_says_so(project: Project, tmp_path: Path
     assert without.json(f"{HUB}/croissant.json") == {}
 
 
+@pytest.mark.slow
+def test_a_test_share_stands_on_the_card_and_loads_as_a_split(project: Project, tmp_path: Path) -> None:
+    import mlcroissant
+    from datasets import load_dataset
+
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "stages").symlink_to(project.root / "stages")
+    shutil.copy(project.root / "params.yaml", root)
+    for name in ("ledger", "reports", "merged", "benchmarks"):
+        shutil.copytree(project.root / "data" / name, root / "data" / name)
+    shared = Project(root)
+    shared.params(lambda tree: tree["split"].update(validation=0.15, test=0.15))
+    for words in (["split"], ["export", "hub"], ["card"]):
+        shared.run(*words)
+    figures = table((root / HUB / "README.md").read_text(encoding="utf-8"), "side")
+    rows = {side: numbers(cells)[0] for side, cells in figures.items()}
+    assert list(rows) == ["train", "validation", "test"] and rows["test"] > 20
+    loaded = load_dataset(str(root / HUB), cache_dir=str(tmp_path / "cache"))
+    assert {side: len(split) for side, split in loaded.items()} == rows
+    records = mlcroissant.Dataset(str(root / HUB / "croissant.json")).records("test")
+    assert sum(1 for _ in records) == rows["test"]
+
+
 # --- Croissant ------------------------------------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ class Facts:
     @property
     def rows(self) -> dict[str, int]:
         """Rows of the files by side; sides without a row are left out."""
-        return {side: rows for side, rows in self.export["rows"].items() if rows}
+        return {side: rows for side in SIDES if (rows := self.export["rows"].get(side))}
 
     @property
     def total(self) -> int:
