@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,6 +194,17 @@ def test_a_removed_row_keeps_the_source_home_where_the_licence_forbids_removal()
     assert licenses.may_pass_on(mix, "noncommercial", removed=["MIT"])
     assert "LicenseRef-RAIL-D" in (licenses.refusal(mix, "noncommercial", removed=["LicenseRef-RAIL-D"]) or "")
     assert licenses.may_pass_on(["MIT"], "noncommercial", removed=["LicenseRef-RAIL-D"])  # none of its rows are left
+
+
+def test_the_table_of_the_readme_says_what_the_profiles_hold() -> None:
+    sources = yaml.load(SAMPLE.read_bytes(), Loader=yaml.BaseLoader)["sources"]
+    readme = SAMPLE.with_name("README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (yes|no) \| (yes|no) \| (yes|no) \|$", readme, re.M)
+    names = ("research", "noncommercial", "permissive")
+    assert [row[0] for row in rows] == list(sources)
+    for key, license, *said in rows:
+        assert license == sources[key]["license"]
+        assert said == ["yes" if licenses.allows(license, name) else "no" for name in names], key
 
 
 # --- what goes out with the rows ---------------------------------------------------------------------------

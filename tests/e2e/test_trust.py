@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow.parquet as pq
 import pytest
+
+from tests.conftest import Project
 
 MERGED = "data/merged/merged_mental_health_dataset.parquet"
 CHAT = "data/exports/mental_health_openai.jsonl"
@@ -115,6 +119,34 @@ def test_every_exported_row_leads_back_to_its_upstream_row(built: Path) -> None:
         receipt = orjson.loads((built / "data/raw" / row["source"] / "receipt.json").read_bytes())
         assert any(f["file"] == origin["file"] and f["sha256"] == origin["sha256"] for f in receipt["files"])
         assert origin["row"] >= 0
+
+
+def test_the_permissive_profile_keeps_the_free_copy_of_a_restricted_row(built: Path, tmp_path: Path) -> None:
+    """counsel_chat holds what amod_counseling holds, under MIT: the profile applies before duplicates are sought."""
+    project = Project(tmp_path)
+    for name in ("stages", "params.yaml", "data/deny.txt", "data/benchmarks", "data/normalized", "data/screened"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copy = shutil.copytree if (built / name).is_dir() else shutil.copy
+        copy(built / name, tmp_path / name)
+    (tmp_path / "data/sample").symlink_to(built / "data/sample")
+    project.params(lambda tree: tree["sources"]["counsel_chat"].update(enabled=True))
+    for stage in ("download", "normalize", "screen"):
+        project.run(stage, "counsel_chat")
+    merged: dict[str, list[dict[str, Any]]] = {}
+    for profile in ("research", "permissive"):
+        project.params(lambda tree, profile=profile: tree.update(profile=profile))
+        project.run("merge")
+        merged[profile] = project.table(MERGED)
+    free = [row for row in merged["permissive"] if row["source"] == "counsel_chat"]
+    assert {row["license"] for row in merged["permissive"]} <= {"MIT", "Apache-2.0", "CC-BY-4.0", "CC0-1.0"}
+    assert len(free) > len([row for row in merged["research"] if row["source"] == "counsel_chat"])
+    account = project.json("data/ledger/merge/amod_counseling.json")
+    assert (account["rejected"], account["out"]) == ({"license": account["in"]}, 0)
+    public = (tmp_path / MERGED.replace(".parquet", ".json")).read_text(encoding="utf-8")
+    raw = tmp_path / "data/raw/counsel_chat/data/20200325_counsel_chat.csv"
+    with raw.open(encoding="utf-8", errors="replace", newline="") as lines:
+        links = {row["therapistURL"] for row in csv.DictReader(lines) if row["therapistURL"]}
+    assert links and not [link for link in links if link in public]
 
 
 def test_no_cluster_stands_on_two_sides(built: Path) -> None:

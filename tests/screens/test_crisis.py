@@ -74,6 +74,19 @@ def test_categories(text: str, category: str) -> None:
     assert category in value["categories"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am at a point in life where nothing goes wrong.",
+        "I have so many questions about the meaning of existence.",
+        "A care home gives me a sense of control and a way out.",
+        "I was stuck in traffic and it made me sad.",
+    ],
+)
+def test_what_only_sounds_like_an_anchor(text: str) -> None:
+    assert not found(text)[0]["flag"]
+
+
 def test_severity_and_time_of_what_is_past() -> None:
     text = "Years ago I tried to kill myself and I am glad I failed."
     [value] = crisis.screen(batch([text]), Crisis(review=10**6, alone=10**6)).to_pylist()

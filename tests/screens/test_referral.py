@@ -53,6 +53,8 @@ EMERGENCY = [
     "Call an ambulance, please.",
     "Is there a mobile crisis team where you live?",
     "If he threatens you again, call the police.",
+    "If it gets out of hand the police do need to be involved.",
+    "In Australia call 000 at once.",
     "I recommend visiting the hospital tonight.",
 ]
 PROFESSIONAL = [
@@ -84,6 +86,13 @@ NONE = [
     "Somebody 911 would laugh at, that neighbour.".replace("911 ", ""),
     "The operator gave me room 112.",
     "Light therapy lamps are cheap now.",
+    "The man at the national suicide hotline made fun of me.",
+    "We were soaring up to 10,000 feet in a tiny plane.",
+    "The food bank had become a lifeline for her.",
+    "I had to threaten to call the police before he let me out.",
+    "You could report it to the ethics hotline of your firm.",
+    "You might volunteer at a helpline or a library.",
+    "Please visit me in the hospital when you can.",
 ]
 
 

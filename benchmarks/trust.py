@@ -1,0 +1,360 @@
+"""What screens, duplicates, licences, split, decontamination and audit come to on a build: writes trust.md beside this.
+
+    python -m benchmarks.trust PROJECT                PROJECT: a folder in which `dvc repro` has built the real files
+    python -m benchmarks.trust PROJECT --draw FILE    ten hits of each screen and source, with their words, to look at
+
+What was seen in the ten stands in trust_labels.jsonl by row id. No text of a row is written but by --draw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from stages import policy, text
+from stages.storage import aligned, read_batches
+
+HERE = Path(__file__).resolve().parent
+LABELS, REPORT = HERE / "trust_labels.jsonl", HERE / "trust.md"
+LOOKED_AT, SEEDS, SHARE = 10, 5, 0.2
+PROFILES = ("research", "noncommercial", "permissive")
+MERGED = "data/merged/merged_mental_health_dataset.parquet"
+TEXTS = ("input", "response", "rejected_response")
+Hits = dict[tuple[str, str], list[str]]  # source, finding -> ids
+Found = dict[str, dict[str, Any]]  # id -> record and attributes
+
+
+def table(head: str, rows: Iterator[str] | list[str]) -> list[str]:
+    return [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows), ""]
+
+
+# --- screens ---------------------------------------------------------------------------------------------------
+
+
+def sources(project: Path) -> list[str]:
+    """Sources of the build that have rows, as the ledger orders them."""
+    merge = json.loads((project / "data/reports/ledger.json").read_text())["merge"]
+    there = [*merge, *sorted(path.stem for path in (project / "data/screened").glob("*.parquet"))]
+    return [
+        key for key in dict.fromkeys(there) if pq.read_metadata(project / f"data/normalized/{key}.parquet").num_rows
+    ]
+
+
+def shown(name: str) -> str:
+    """Findings by which rows are counted: all languages but the corpus's own as one."""
+    return "language:other" if name.startswith("language:") and name not in ("language:en", "language:und") else name
+
+
+def hits(project: Path) -> tuple[Hits, Counter[str]]:
+    """Ids of the rows of each finding and source, in the order of the ids' ends; and rows of each source."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    counts: Counter[str] = Counter()
+    for key in sources(project):
+        screened = read_batches(project / f"data/screened/{key}.parquet")
+        for rows, attributes in aligned(read_batches(project / f"data/normalized/{key}.parquet"), screened):
+            findings, ids = policy.findings(rows, attributes), rows["id"].to_pylist()
+            counts[key] += len(ids)
+            for row, name in zip(findings.rows.tolist(), findings.names, strict=True):
+                found[key, shown(name)].add(ids[row])
+            for row, topics in enumerate(attributes["topics"].to_pylist()):
+                if topics and topics["topics"]:
+                    found[key, "topic"].add(ids[row])
+    return {name: sorted(ids, key=lambda id: id[::-1]) for name, ids in found.items()}, counts
+
+
+def labels() -> dict[tuple[str, str], dict[str, bool]]:
+    """What was seen, by source and finding, then by row."""
+    seen: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+    for line in map(json.loads, LABELS.read_text(encoding="utf-8").splitlines() if LABELS.exists() else ()):
+        seen[line["source"], line["finding"]][line["id"]] = line["right"]
+    return seen
+
+
+def flagged(project: Path) -> list[str]:
+    found, counts = hits(project)
+    seen = labels()
+    rows = []
+    for (key, name), ids in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):
+        right = [seen[key, name][id] for id in ids if id in seen.get((key, name), {})]
+        precision = f"{sum(right)} of {len(right)}" if right else "not looked at"
+        rows.append(f"{name} | {key} | {len(ids)} | {len(ids) / counts[key]:.1%} | {precision}")
+    return table("finding | source | rows | share of its rows | right of those looked at", rows)
+
+
+def draw(project: Path, out: Path) -> None:
+    """Write the hits to look at: number, source, finding, id, and the words in question."""
+    found, _ = hits(project)
+    wanted = {(key, name): ids[:LOOKED_AT] for (key, name), ids in found.items()}
+    with out.open("w", encoding="utf-8") as lines:
+        for key in sources(project):
+            ids = {id for (source, _), some in wanted.items() if source == key for id in some}
+            records = _rows(project / f"data/normalized/{key}.parquet", ids)
+            attributes = _rows(project / f"data/screened/{key}.parquet", ids)
+            for (source, name), some in sorted(wanted.items()):
+                for id in some if source == key else []:
+                    words = context(name, records[id], attributes[id])
+                    line = {"source": key, "finding": name, "id": id, "words": words}
+                    lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _rows(path: Path, ids: set[str]) -> Found:
+    wanted = pa.array(sorted(ids), pa.string())
+    batches = (batch.filter(pa.compute.is_in(batch["id"], wanted)) for batch in read_batches(path))
+    return {row["id"]: row for batch in batches for row in batch.to_pylist()}
+
+
+NEAR = {  # where to look for what a quality tag says
+    "url": r"https?:|www\.|\.(?:com|org|net)",
+    "placeholder": r"\[[^\]]{1,30}\]|<[^>]{1,20}>|\{[^}]{1,20}\}|_{3,}",
+    "glued_sentences": r"[a-z][.?!][A-Z]",
+    "html": r"<[^>]+>|&#?\w+;",
+    "mojibake": r"Ã.|â.|\ufffd",
+    "self_promotion": r"\bmy (?:\w+ )?(?:book|website|site|blog|practice|office|podcast|course|profile)|contact me|visit|feel free to|LMFT|LPC",
+    "ai_disclaimer": r"language model|\bAI\b|artificial intelligence|digital",
+    "moderator": r"moderat\w+|\brules?\b|subreddit",
+}
+
+
+def context(name: str, record: dict[str, Any], attributes: dict[str, Any]) -> str:
+    kind, _, what = name.partition(":")
+    if kind == "pii":
+        spans = [s for s in attributes["pii"]["spans"] if what in (s["type"], s["tier"]) and s["field"] != "turns"]
+        return " … ".join(_around(record[s["field"]], s["start"], s["end"], 60) for s in spans[:2])
+    if kind.startswith("crisis"):
+        spans = [s for s in attributes["crisis"]["evidence"] if s["field"] == "input"][:2]
+        said = " … ".join(_around(record["input"], s["start"], s["end"], 130) for s in spans) or record["input"][:300]
+        end = f" ==> {record['response'][:200]}" if name == "crisis-unreferred" else ""
+        return said + end
+    if kind == "topic":
+        return f"{[t['topic'] for t in attributes['topics']['topics']][:2]}: {record['input'][:220]}"
+    if what in NEAR:
+        said = " || ".join(record[field] or "" for field in TEXTS)
+        places = list(re.finditer(NEAR[what], said, re.IGNORECASE if what != "glued_sentences" else 0))[:2]
+        return " … ".join(_around(said, *place.span(), 50) for place in places) or said[:200]
+    language = attributes["language"] if kind == "language" else {}
+    given = [f"{field}={language[field]}" for field in language if isinstance(language[field], str)]
+    return f"{given} {record['input'][:110]} || {(record['response'] or '')[:160]}"
+
+
+def _around(value: str, start: int, end: int, width: int) -> str:
+    return f"{value[max(0, start - width) : start]}[[{value[start:end]}]]{value[end : end + width]}".replace("\n", " ")
+
+
+# --- duplicates and licences: merge alone, in folders that share the screened records -----------------------------
+
+
+class Run:
+    """`python -m stages.merge` with other params, and what it took."""
+
+    def __init__(self, project: Path, change: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            self.tree = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+            for key, value in change.items():
+                self.tree[key] = self.tree[key] | value if isinstance(value, dict) else value
+            (folder / "params.yaml").write_text(yaml.safe_dump(self.tree, sort_keys=False), encoding="utf-8")
+            (folder / "data").mkdir()
+            for part in ("normalized", "screened", "deny.txt", "benchmarks"):
+                (folder / "data" / part).symlink_to((project / "data" / part).resolve())
+            child = subprocess.Popen(
+                [sys.executable, "-m", "stages.merge"], cwd=folder, env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+                stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            said = child.stdout.read() if child.stdout else ""
+            _, status, usage = os.wait4(child.pid, 0)
+            if status:
+                raise SystemExit(f"stages.merge ended with {status}: {said}")
+            self.said = [line for line in said.splitlines() if line.startswith("near-duplicates: ")]
+            self.cpu, self.peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+            ledgers = (folder / "data/ledger/merge").glob("*.json")
+            self.ledger = {path.stem: json.loads(path.read_text()) for path in ledgers}
+            self.duplicates = pq.read_table(folder / "data/merged/duplicates.parquet").to_pylist()
+            merged = pq.read_table(folder / MERGED, columns=["source", "cluster"]).to_pylist()
+        self.rows = Counter(row["source"] for row in merged)
+        sizes = Counter(row["cluster"] for row in merged if row["cluster"])
+        self.clusters, self.largest = len(sizes), max(sizes.values(), default=0)
+
+
+def duplicates(project: Path, research: Run) -> Iterator[str]:
+    exact = Run(project, {"merge": {"near": False}})
+    yield from table(
+        "search | rows removed | CPU s of merge | peak MB",
+        [
+            f"exact alone | {len(exact.duplicates)} | {exact.cpu:.1f} | {exact.peak:.0f}",
+            f"exact and near | {len(research.duplicates)} | {research.cpu:.1f} | {research.peak:.0f}",
+        ],
+    )
+    pairs = Counter((row["method"], row["source"], row["kept_source"]) for row in research.duplicates)
+    kept = {key: len({row["kept"] for row in research.duplicates if row["method"] == key}) for key in METHODS}
+    rows = [f"{method} | {a} | {b} | {count}" for (method, a, b), count in sorted(pairs.items())]
+    yield from table("method | removed from | kept in | rows", rows)
+    yield from table("method | clusters with a removed row", [f"{key} | {count}" for key, count in kept.items()])
+    yield f"Clusters of rows that stay and must stand on one side (Jaccard 0.5): {research.clusters}, "
+    yield f"the largest of {research.largest} rows. " + "; ".join(research.said) + "."
+    yield ""
+    templates = Run(project, {"sources": {k: v | {"near": True} for k, v in research.tree["sources"].items()}})
+    extra = Counter(row["source"] for row in templates.duplicates if row["method"] != "exact")
+    yield "With near-duplicate removal on for every source: " + ", ".join(f"{k} {n}" for k, n in sorted(extra.items()))
+    yield ""
+
+
+METHODS = ("exact", "exact+near", "near", "answer")
+
+
+def licences(project: Path, research: Run) -> Iterator[str]:
+    runs = {"research": research} | {name: Run(project, {"profile": name}) for name in PROFILES[1:]}
+    keys = [key for key in research.ledger if research.ledger[key]["in"]]
+    rows = [
+        f"{key} | {research.tree['sources'][key]['license']} | {research.ledger[key]['in']} | "
+        + " | ".join(str(run.rows[key]) for run in runs.values())
+        for key in sorted(keys)
+    ]
+    rows.append("all | | " + str(sum(research.ledger[key]["in"] for key in keys)) + " | "
+                + " | ".join(str(run.rows.total()) for run in runs.values()))  # fmt: skip
+    yield from table("source | licence | normalized | " + " | ".join(runs), rows)
+    out = Counter((name, key) for name, run in runs.items() for key in keys for _ in range(_refused(run, key)))
+    lines = [f"{name} | {key} | {count}" for (name, key), count in sorted(out.items())]
+    yield from table("profile | source | rows left out for their licence", lines)
+
+
+def _refused(run: Run, key: str) -> int:
+    return int(run.ledger[key]["rejected"].get("license", 0))
+
+
+# --- split, decontamination, audit ---------------------------------------------------------------------------------
+
+
+def leaks(project: Path) -> Iterator[str]:
+    """Validation rows whose question, as written or folded, stands in train: by a split of rows, and by ours."""
+    sides = pq.read_table(project / "data/split/split.parquet", columns=["side"])["side"].to_pylist()
+    merged = pq.read_table(project / MERGED, columns=["source", "input"]).to_pylist()
+    rows = []
+    for key in sources(project):
+        inputs = pq.read_table(project / f"data/normalized/{key}.parquet", columns=["input"])["input"]
+        written, folded = inputs.to_pylist(), _folded(inputs.combine_chunks())
+        by_row = [(_leak(written, sides_of), _leak(folded, sides_of)) for sides_of in _random(len(written))]
+        mine = [(row["input"], side) for row, side in zip(merged, sides, strict=True) if row["source"] == key]
+        ours = _leak(_folded(pa.array([value for value, _ in mine], pa.string())), [side for _, side in mine])
+        mean = [sum(pair[i] for pair in by_row) / len(by_row) for i in (0, 1)]
+        rows.append(f"{key} | {mean[0]:.1%} | {mean[1]:.1%} | {ours:.1%}")
+    yield from table("source | by row, as written | by row, folded | ours, folded", rows)
+
+
+def _folded(inputs: pa.Array) -> list[str]:
+    return list(text.fold_or_nfkc(inputs).to_pylist())
+
+
+def _random(count: int) -> Iterator[list[str]]:
+    for seed in range(SEEDS):
+        chosen = set(random.Random(seed).sample(range(count), round(count * SHARE)))
+        yield ["validation" if i in chosen else "train" for i in range(count)]
+
+
+def _leak(inputs: list[str], sides: list[str]) -> float:
+    train = {value for value, side in zip(inputs, sides, strict=True) if side == "train"}
+    held = [value for value, side in zip(inputs, sides, strict=True) if side == "validation"]
+    return sum(value in train for value in held) / max(1, len(held))
+
+
+def pairs(project: Path) -> Iterator[str]:
+    """Exhaustively, by the words as Python lowers them: validation rows with a train row that is alike."""
+    from tests.e2e.test_real import most_alike, shingles
+
+    sides = pq.read_table(project / "data/split/split.parquet", columns=["side"])["side"].to_pylist()
+    merged = pq.read_table(project / MERGED, columns=["source", *TEXTS]).to_pylist()
+    rows = []
+    for key in sources(project):
+        if key == "psych_101":  # its transcripts are one template an experiment: whole participants are grouped
+            continue
+        for name, fields in (("question", TEXTS[:1]), ("whole row", TEXTS)):
+            texts: dict[str, list[frozenset[Any]]] = defaultdict(list)
+            for row, side in zip(merged, sides, strict=True):
+                if row["source"] == key:
+                    texts[side].append(shingles(" ".join(row[field] or "" for field in fields)))
+            if texts["validation"]:
+                best = most_alike(texts["train"], texts["validation"])
+                middle = ((best >= 0.5) & (best < 0.7)).sum()
+                rows.append(f"{key} | {name} | {len(best)} | {(best >= 0.7).sum()} | {middle}")
+    yield from table("source | compared | validation rows | with a train row at 0.7 or more | at 0.5 to 0.7", rows)
+
+
+def contamination(project: Path) -> list[str]:
+    split = {path.stem: json.loads(path.read_text()) for path in sorted((project / "data/ledger/split").glob("*.json"))}
+    lines = [
+        (line, made["details"]["held_out"])
+        for made in split.values()
+        if made["in"]
+        for line in made["details"]["contamination"]
+    ]
+    rows = [
+        f"{line['benchmark']} | {line['source']} | {line['questions']} of {line['size']} | {line['exact']} | "
+        f"{line['overlap']} | {held}"
+        for line, held in lines
+    ]
+    return table("benchmark | source | questions found | rows, exact | rows, by overlap | rows held out", rows)
+
+
+def audit(project: Path) -> list[str]:
+    rows = []
+    for key, made in json.loads((project / "data/reports/audit.json").read_text()).items():
+        rules = [
+            ("majority class", made["majority"]),
+            (f"length: {made['length']['rule']}", made["length"]["accuracy"]),
+            (f"best word: {made['best_word']['word']}", made["best_word"]["accuracy"]),
+            (f"part of a word: {made['label_name']['part']}", made["label_name"]["accuracy"]),
+            (f"one line: {made['one_line_rule']['rule']}", made["one_line_rule"]["accuracy"]),
+            ("TF-IDF and logistic regression", made["model"]["accuracy"]),
+        ]
+        rows += [f"{key} | {name} | {accuracy}" for name, accuracy in rules]
+        rows += [
+            f"{key} | duplicates with conflicting labels (texts) | {made['duplicates']['conflicting_texts']}",
+            f"{key} | rows that the model contradicts | {made['model']['contradicts']}",
+            f"{key} | an artefact of its source | {'yes' if made['artefact'] else 'no'}",
+        ]
+    return table("source | rule | accuracy or count", rows)
+
+
+def report(project: Path) -> Iterator[str]:
+    research = Run(project, {"profile": "research"})
+    yield "# Data that can be trusted: the figures\n"
+    yield "Made by `python -m benchmarks.trust PROJECT` from the real files, counsel_chat enabled; see the script.\n"
+    yield "## Rows flagged\n"
+    yield "Ten hits (all where there are fewer) were looked at by eye; `right` means that the row has what is said.\n"
+    yield from flagged(project)
+    yield "## Duplicates\n"
+    yield from duplicates(project, research)
+    yield "## Rows by licence profile\n"
+    yield from licences(project, research)
+    yield f"## Leaks: validation rows whose question stands in train (by row: mean of {SEEDS} seeds)\n"
+    yield from leaks(project)
+    yield "## After the split, exhaustively\n"
+    yield from pairs(project)
+    yield "## Benchmarks\n"
+    yield from contamination(project)
+    yield "## Labels\n"
+    yield from audit(project)
+
+
+def main() -> None:
+    project = Path(sys.argv[1]).resolve()
+    if "--draw" in sys.argv:
+        draw(project, Path(sys.argv[sys.argv.index("--draw") + 1]))
+        return
+    REPORT.write_text("\n".join(report(project)).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
