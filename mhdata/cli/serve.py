@@ -11,7 +11,7 @@ from mhdata import optional
 from mhdata.cli.common import here
 from stages.errors import PipelineError
 
-NEEDS = ("fastapi", "uvicorn", "fastapi_offline", "prometheus_client")
+NEEDS = ("fastapi", "uvicorn", "fastapi_offline", "limits", "prometheus_client")
 
 
 @click.command(
@@ -31,6 +31,7 @@ Examples:
 @click.option("--no-auth", is_flag=True, help="Ask nobody for a token; on the loopback alone.")
 @click.option("--certificate", metavar="FILE", help="A certificate chain in PEM: serve over TLS.")
 @click.option("--key", metavar="FILE", help="The certificate's private key.")
+@click.option("--rate-limit", default="100/second", show_default=True, help="Requests of one token; none: no limit.")
 def serve(**settings: Any) -> None:
     """Serve the HTTP API and the web page of this folder, for those who hold the token in $MHDATA_TOKEN."""
     missing = [name for name in NEEDS if not optional.present(name)]

@@ -1,15 +1,21 @@
-"""Who may ask: a bearer token, from an environment variable or a file, compared in constant time."""
+"""Who may ask, and how often: a bearer token, from an environment variable or a file, compared in constant time."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
+import limits
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 
 from mhdata.http.problems import Problem
 from stages.errors import PipelineError, RefusedError
@@ -46,6 +52,27 @@ class Tokens:
         return found
 
 
+class Rate:
+    """How often a token, or a stranger's address, may ask."""
+
+    def __init__(self, limit: str | None) -> None:
+        """`limit` as in `100/second` or `6000/minute`; None: as often as it likes. Raises RefusedError."""
+        self._limit: RateLimitItem | None = None
+        if limit is None:
+            return
+        try:
+            self._limit = limits.parse(limit)
+        except ValueError:
+            raise RefusedError(f"{limit!r} is no rate: write it as 100/second or 6000/minute, or none") from None
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    def wait(self, who: str) -> int:
+        """Seconds until they may ask again; 0: now, and it is counted."""
+        if self._limit is None or self._window.hit(self._limit, who):
+            return 0
+        return max(math.ceil(self._window.get_window_stats(self._limit, who).reset_time - time.time()), 1)
+
+
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
@@ -75,9 +102,11 @@ def read(file: str | None) -> list[str]:
 async def authorized(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
     """The name of the token that asks. Raises a 401."""
     tokens: Tokens = request.app.state.tokens
-    if not tokens.required:
-        return "anybody"
-    name = tokens.name(given.credentials) if given else None
+    client = request.client.host if request.client else "unknown"
+    name = (tokens.name(given.credentials) if given else None) if tokens.required else "anybody"
+    wait = request.app.state.rate.wait(name or f"stranger at {client}")
+    if wait:
+        raise Problem(429, f"too many requests: wait {wait} seconds", headers={"Retry-After": str(wait)})
     if name is None:
         said = "the token is not the server's" if given else "send the header `Authorization: Bearer TOKEN`"
         raise Problem(401, said, headers={"WWW-Authenticate": 'Bearer realm="mhdata"'})

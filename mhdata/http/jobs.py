@@ -83,6 +83,10 @@ class Jobs:
             chosen = (self._jobs[name] for name in ids if before is None or name < before)
             return [job for job in chosen if state is None or job.state == state][:limit]
 
+    def count(self, state: str) -> int:
+        with self._work:
+            return sum(job.state == state for job in self._jobs.values())
+
     @property
     def current(self) -> Job | None:
         """The job that runs, else the next one."""

@@ -39,6 +39,7 @@ class Settings:
     no_auth: bool = False
     certificate: str | None = None
     key: str | None = None
+    rate_limit: str = "none"  # requests per token, as 100/second
 
 
 def run(workspace: Workspace, settings: Settings) -> None:
@@ -47,8 +48,10 @@ def run(workspace: Workspace, settings: Settings) -> None:
     Raises RefusedError where it would be open to others or another server is here, PipelineError for an address that
     cannot be had.
     """
-    app = create_app(workspace, _tokens(settings), _hosts(settings))
-    with _alone(workspace), _socket(settings) as listening:
+    app = create_app(
+        workspace, _tokens(settings), _hosts(settings), None if settings.rate_limit == "none" else settings.rate_limit
+    )
+    with _socket(settings) as listening, _alone(workspace):
         config = uvicorn.Config(
             app, log_config=_log(), server_header=False, timeout_graceful_shutdown=GRACE, lifespan="on",
             ssl_certfile=settings.certificate, ssl_keyfile=settings.key,

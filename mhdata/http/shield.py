@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mhdata.http import problems
@@ -24,6 +25,8 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
+BODY = 64 * 1024  # bytes that a request may send
+TOO_LONG = f"a body may have {BODY} bytes"
 
 
 class Shield:
@@ -47,8 +50,18 @@ class Shield:
                 headers.setdefault("Cache-Control", "no-store" if scope["path"].startswith("/api") else "no-cache")
             await send(message)
 
+        came = 0
+
+        async def counted() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > BODY:
+                raise HTTPException(413, TOO_LONG)
+            return message
+
         refusal = self._refusal(scope)
-        await (refusal or self._app)(scope, receive, guarded)
+        await (refusal or self._app)(scope, counted, guarded)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
@@ -57,6 +70,8 @@ class Shield:
             return problems.answer(
                 421, f"this server is not {host or 'without a name'}: see `mhdata serve --help`, --name"
             )
+        if _length(headers) > BODY:
+            return problems.answer(413, TOO_LONG)
         if scope["method"] not in WRITING:
             return None
         origin = headers.get("origin")
@@ -82,5 +97,10 @@ def _name(host: str) -> str:
         return ""
 
 
+def _length(headers: Headers) -> int:
+    told = headers.get("content-length", "")
+    return int(told) if told.isdecimal() and len(told) < 20 else 0
+
+
 def _has_body(headers: Headers) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return _length(headers) > 0 or "transfer-encoding" in headers

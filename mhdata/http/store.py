@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from mhdata.http.models import Job
 from mhdata.workspace import Workspace
 
+ID = "[0-9a-f]{20}"
 KEPT = 200  # jobs that have ended
 
 

@@ -18,7 +18,6 @@ from mhdata.results import Statistics
 from mhdata.workspace import Workspace
 
 FRESH = 0.5  # seconds in which files are not looked at again
-ALWAYS = ("dvc.yaml", "params.yaml", "dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,9 @@ def _statistics(workspace: Workspace) -> Statistics | None:
 def _files(workspace: Workspace) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
     """Name, time, size and number of each file that a stage reads or writes."""
     stages = graph.load(workspace).stages.values()
-    paths = {*ALWAYS, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
+    paths = {"params.yaml", *(path for stage in stages for path in (*stage.deps, *stage.outs))}
+    for file in graph.files(workspace):
+        paths |= {file, file.replace("dvc.yaml", "dvc.lock")}
     for path in sorted(paths):
         yield from _walk(str(workspace.path(path)))
 
