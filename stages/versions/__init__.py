@@ -1,0 +1,1 @@
+"""Versions of the dataset: what differs between two of them, and rows that must leave all future ones."""
