@@ -15,7 +15,7 @@ def render(template: str, **values: Any) -> str:
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"cell": cell, "words": words}
+    environment.filters |= {"cell": cell, "code": code, "words": words}
     return environment.get_template(template).render(style=(folder / "style.css").read_text(encoding="utf-8"), **values)
 
 
@@ -43,3 +43,12 @@ def words(name: str) -> str:
     'gone upstream'
     """
     return name.replace("_", " ")
+
+
+def code(text: str) -> Any:
+    """A sentence with `names` in backticks as HTML; all else is escaped."""
+    import markupsafe
+
+    parts = [markupsafe.escape(part) for part in text.split("`")]
+    wrapped = (f"<code>{part}</code>" if place % 2 else str(part) for place, part in enumerate(parts))
+    return markupsafe.Markup("".join(wrapped))  # noqa: S704 every part is escaped

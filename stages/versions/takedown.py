@@ -46,7 +46,7 @@ def find(ids: Sequence[str], match: str | None) -> dict[str, Record]:
         whole = [_whole_id(id) for id in ids]
         found |= search.records(search.by_ids(whole), "named")
     if match is not None:
-        found |= {id: one for id, one in search.records(search.by_text(_folded(match)), "match").items()}
+        found |= search.records(search.by_text(_folded(match)), "match")
     if not found:
         raise NothingFoundError(
             "no record holds this text: try a shorter or another part of it" if match else "no record has that id"

@@ -74,7 +74,10 @@ class Revision:
     def __init__(self, name: str, root: Path) -> None:
         self.name, self._root = name, root
         self._commit = _git(root, name, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        self._outs = _outs(_git(root, name, "show", f"{self._commit}:./dvc.lock"))
+        listed = _git(root, name, "ls-tree", "-r", "--name-only", self._commit).splitlines()
+        self._outs: dict[str, str] = {}  # paths in every lock are the root's
+        for lock in (path for path in listed if path.rpartition("/")[2] == "dvc.lock"):
+            self._outs |= _outs(_git(root, name, "show", f"{self._commit}:./{lock}"))
         self._cache: Any = None
 
     def fetch(self, paths: Iterable[str]) -> None:
@@ -131,11 +134,8 @@ def _git(root: Path, name: str, *words: str) -> str:
         ["git", *words], cwd=root, capture_output=True, text=True, check=False,  # noqa: S607 the user's git
     )  # fmt: skip
     if done.returncode:
-        known = words[0] == "show"
         raise NoVersionError(
-            f"{name} has no dvc.lock: no version of the data was built in it"
-            if known
-            else f"{name!r} is neither a folder nor a revision that git knows here (a fresh clone: `git fetch --tags`)"
+            f"{name!r} is neither a folder nor a revision that git knows here (a fresh clone: `git fetch --tags`)"
         )
     return done.stdout.strip()
 

@@ -1,0 +1,198 @@
+"""The report: its figures are the ledger's, it is one file that needs nothing, and its bytes depend on nothing else."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import charts, pages
+from tests.builds import ROOT
+from tests.conftest import Project
+
+
+def page(built: Path) -> str:
+    return (built / "data/reports/report.html").read_text(encoding="utf-8")
+
+
+def figure(built: Path, name: str) -> list[dict[str, str]]:
+    with (built / f"data/reports/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def ledger(built: Path) -> Any:
+    return json.loads((built / "data/reports/ledger.json").read_bytes())
+
+
+def test_the_waterfall_adds_up_for_every_source(built: Path) -> None:
+    steps: dict[str, dict[str, int]] = {}
+    for row in figure(built, "waterfall"):
+        here = steps.setdefault(row["source"], {})
+        here[row["step"]] = here.get(row["step"], 0) + int(row["rows"])
+    for source, step in steps.items():
+        gone = step.get("rejected", 0) + step.get("dropped", 0) + step.get("duplicates", 0)
+        assert step["downloaded"] == gone + step["merged"], source
+        assert step["merged"] == step["train"] + step["validation"] + step["test"] + step["held_out"]
+        for stage, accounts in ledger(built).items():
+            if stage.startswith("export ") and source in accounts:
+                assert step[stage] == accounts[source]["out"]
+
+
+def test_the_merged_tables_own_rows_give_the_same_figures(built: Path) -> None:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(built / "data/merged/merged_mental_health_dataset.parquet").to_pylist()
+    types = {row["type"]: int(row["rows"]) for row in figure(built, "type")}
+    assert types == {name: sum(row["type"] == name for row in rows) for name in {row["type"] for row in rows}}
+    tags = {row["tag"]: int(row["rows"]) for row in figure(built, "tags")}
+    assert tags == {name: sum(name in row["tags"] for row in rows) for name in {t for row in rows for t in row["tags"]}}
+    for row in figure(built, "lengths"):
+        mine = sorted(len(r[row["text"]]) for r in rows if r["source"] == row["source"] and r[row["text"]] is not None)
+        for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+            within = sum(length <= int(row[name]) for length in mine) / len(mine)
+            assert int(row[name]) in mine and within >= share
+
+
+def test_the_matrix_is_that_of_the_evidence(built: Path) -> None:
+    import pyarrow.parquet as pq
+
+    left = pq.read_table(built / "data/merged/duplicates.parquet").to_pylist()
+    for row in figure(built, "duplicates"):
+        same = [one for one in left if all(one[name] == row[name] for name in ("source", "kept_source", "method"))]
+        assert len(same) == int(row["rows"]) > 0
+    assert sum(int(row["rows"]) for row in figure(built, "duplicates")) == len(left)
+
+
+def test_every_number_of_a_csv_stands_in_the_pages_table(built: Path) -> None:
+    found = page(built)
+    for path in sorted((built / "data/reports").glob("*.csv")):
+        if path.stem == "waterfall":
+            assert f'href="{path.name}"' in found
+        for row in figure(built, path.stem):
+            cells = [pages.cell(_typed(value)) for value in row.values()]
+            line = "".join(f"<t[hd][^>]*>{re.escape(html.escape(cell, quote=True))}</t[hd]>" for cell in cells)
+            assert re.search(line, html.unescape(found).replace("&", "&amp;").replace("'", "&#x27;")) or re.search(
+                line.replace("&\\#x27;", "&\\#39;"), found
+            ), (path.name, row)
+
+
+def _typed(value: str) -> Any:
+    if value == "":
+        return None
+    if re.fullmatch(r"\d+", value):
+        return int(value)
+    if re.fullmatch(r"\d+\.\d+", value):
+        return float(value)
+    return {"True": True, "False": False}.get(value, value)
+
+
+def test_the_page_needs_nothing_but_itself(built: Path) -> None:
+    found = page(built)
+    assert "<script" not in found and "<link" not in found and "@import" not in found and "url(" not in found
+    loaded = set(re.findall(r'\b(?:src|href)="([^"]*)"', found))
+    assert all(one.startswith("#") or re.fullmatch(r"[a-z_]+\.csv", one) for one in loaded)
+    assert all((built / "data/reports" / one).exists() for one in loaded if one.endswith(".csv"))
+    targets = {one[1:] for one in loaded if one.startswith("#")}
+    assert targets <= set(re.findall(r'\bid="([^"]*)"', found))
+    assert len(found.encode()) < 1_000_000
+
+
+def test_every_chart_has_a_name_and_a_table_after_it(built: Path) -> None:
+    found = page(built)
+    drawn = re.findall(r'<svg role="img" aria-label="([^"]+)"', found)
+    assert len(drawn) == len(set(drawn)) == 12
+    for part in found.split("</figure>")[1:]:
+        assert part.lstrip().startswith("<details")
+    assert found.count("<h1") == 1
+    assert found.count("<caption>") == found.count("<table")
+
+
+def test_charts_are_placed_by_numbers_not_by_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for font in ("inherit", "DejaVu Sans Mono"):
+        monkeypatch.setattr(charts, "FONT", font)
+        drawn.append(
+            charts.bars([("one", 12_345), ("a long name of a source", 3)], "rows", "x")
+            + charts.matrix(
+                [("one", "one", 3), ("one", "two", 0), ("two", "one", 1), ("two", "two", 4)], ["one", "two"], "y"
+            )
+            + charts.ranges([("one", 1, 20, 3000)], "characters", "z")
+            + charts.stacked([("one", "a", 1), ("one", "b", 2)], ["a", "b"], "share", "w")
+        )
+    assert drawn[0] == drawn[1].replace("DejaVu Sans Mono", "inherit")
+
+
+def test_the_stage_starts_without_heavy_libraries() -> None:
+    heavy = ("pyarrow", "numpy", "vl_convert", "jinja2")
+    code = f"import sys, stages.report; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "[]"
+
+
+def test_the_same_bytes_again_elsewhere(built: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "else where"
+    shutil.copytree(built, folder, ignore=shutil.ignore_patterns("cache", "raw", ".git"))
+    shutil.rmtree(folder / "data/reports")
+    (folder / "data/reports").mkdir()
+    shutil.copy(built / "data/reports/audit.json", folder / "data/reports")
+    Project(folder).run("report", PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C", HOME=str(tmp_path))
+    for path in sorted((built / "data/reports").iterdir()):
+        assert (folder / "data/reports" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_dvc_shows_the_same_figures(built: Path) -> None:
+    words = [sys.executable, "-m", "dvc", "plots", "show", "--json"]
+    plots = json.loads(subprocess.check_output(words, cwd=built))["data"]
+    for path in sorted((built / "data/reports").glob("*.csv")):
+        made = plots[f"data/reports/{path.name}"]
+        if rows := figure(built, path.stem):
+            spec = made[0]["content"] if isinstance(made[0]["content"], dict) else json.loads(made[0]["content"])
+            assert spec["title"], path.name
+            assert len(spec["data"]["values"]) == len(rows)
+    words = [sys.executable, "-m", "dvc", "metrics", "show", "--json", "data/reports/metrics.json"]
+    shown = json.loads(subprocess.check_output(words, cwd=built))[""]["data"]["data/reports/metrics.json"]["data"]
+    assert shown["rows"]["merged"] == sum(account["out"] for account in ledger(built)["merge"].values())
+
+
+def test_a_browser_draws_it_and_asks_for_nothing(built: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no browser is here: apt-get install chromium")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path}/profile",
+             f"--log-net-log={tmp_path}/net.json", "--dump-dom"]  # fmt: skip
+    url = (built / "data/reports/report.html").as_uri()
+    done = subprocess.run([browser, *flags, url], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.count("<svg") == 12 and "Params, pins and hashes" in done.stdout
+    asked = set(re.findall(r'"url":"((?:https?|file):[^"]*)"', (tmp_path / "net.json").read_text(errors="replace")))
+    theirs = {one for one in asked if "google" in one}  # what Chromium asks its maker for, whatever the page
+    assert not {one for one in asked if one.startswith("http")} - theirs
+
+
+def test_the_readmes_figures_are_the_ledgers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.readme", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_number_in_the_readme_is_found_and_mended(project: Project) -> None:
+    for path in ("README.md", "data/reports/ledger.json"):
+        (project.root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, project.root / path)
+    readme = project.root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    total = next(line for line in text.splitlines() if line.startswith("| **all**"))
+    readme.write_text(text.replace(total, total.replace("1", "2")), encoding="utf-8")
+    assert "python -m stages.readme" in project.run("readme", "--check", code=1).stderr
+    project.run("readme")
+    assert readme.read_text(encoding="utf-8") == text
+    readme.write_text("no marks", encoding="utf-8")
+    assert "lost the marks" in project.run("readme", code=1).stderr
