@@ -106,7 +106,7 @@ def _licenses(build: Build) -> Table:
         "share_alike",
     )  # fmt: skip
     rows = []
-    counts = build.merged.counts.get("license", {})
+    counts: Mapping[tuple[str, str], int] = build.merged.counts.get("license", {})
     for id in sorted({license for _, license in counts}):
         entry = licenses.get(id)
         sources = [key for key in build.order if (key, id) in counts]
