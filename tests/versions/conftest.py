@@ -65,7 +65,8 @@ def change(folder: Path) -> None:
     del lines[2]
     trace.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     amod = folder / "data/sample/amod_counseling/combined_dataset.json"
-    other = Project(folder).records("mentalchat16k")[0]
+    merged = Project(folder).table("data/merged/merged_mental_health_dataset.parquet")
+    other = next(row for row in merged if row["source"] == "mentalchat16k")
     row = json.dumps({"Context": other["input"], "Response": other["response"]})
     amod.write_text(amod.read_text(encoding="utf-8").rstrip("\n") + f"\n{row}\n", encoding="utf-8")
 
