@@ -18,7 +18,7 @@ from stages import errors
 from stages.files import atomic
 from stages.versions import compare
 from stages.versions.compare import ADDED, CHANGED, MOVED, REMOVED, Found
-from stages.versions.reasons import GONE, OFF, Absence
+from stages.versions.reasons import GONE, OFF, UNKNOWN, Absence
 from stages.versions.trees import Version, open_version
 
 WHAT = {REMOVED: "removed", ADDED: "added", CHANGED: "changed", MOVED: "moved"}
@@ -93,7 +93,8 @@ class Difference:
 
 def _before(reason: str) -> str:
     """Why a row that was added was not there before."""
-    return {GONE: "new_upstream", OFF: "source_was_off"}.get(reason, f"was_{reason}")
+    known = {GONE: "new_upstream", OFF: "source_was_off", UNKNOWN: UNKNOWN}
+    return known.get(reason, f"was_{reason}")
 
 
 @contextlib.contextmanager

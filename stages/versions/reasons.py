@@ -19,9 +19,9 @@ from stages.dedup.exact import id_parts
 from stages.engine.keys import hash128, hexes
 from stages.files import read_json
 from stages.versions.compare import Names
-from stages.versions.trees import Version
+from stages.versions.trees import NoVersionError, Version
 
-GONE, OFF = "gone_upstream", "source_off"
+GONE, OFF, UNKNOWN = "gone_upstream", "source_off", "unknown"  # unknown: the files that say it are nowhere
 _ROW = 40  # bits of a row's number in the key of its place
 _LINES = 4096  # of the quarantine, at a time
 
@@ -43,7 +43,7 @@ class Absence:
     version: Version
     source: str
     _loaded: bool = False
-    _off: bool = False
+    _all: str = ""  # one reason for all rows
     _shas: dict[str, str] = field(default_factory=dict)
     _files: Names = field(default_factory=Names)
     _reasons: Names = field(default_factory=Names)
@@ -53,10 +53,10 @@ class Absence:
     _at_id: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def of(self, rows: pa.RecordBatch) -> list[str]:
-        """The reason for each row, by its `id` and `origin`: source_off, gone_upstream or rejected:REASON."""
+        """The reason for each row, by its `id` and `origin`: source_off, gone_upstream, rejected:REASON or unknown."""
         self._load()
-        if self._off:
-            return [OFF] * len(rows)
+        if self._all:
+            return [self._all] * len(rows)
         found = self._by_place(rows["origin"])
         ids = id_parts(rows["id"])[0]
         found = np.where(found < 0, _look(self._ids, self._at_id, ids), found)
@@ -75,11 +75,15 @@ class Absence:
             return
         self._loaded = True
         wanted = paths(self.source)
-        self.version.fetch(wanted)
+        try:
+            self.version.fetch(wanted)
+        except NoVersionError:
+            self._all = UNKNOWN
+            return
         quarantine, receipt, *ledgers = (self.version.find(path) for path in wanted)
         accounts = [read_json(path) for path in ledgers if path]
-        self._off = not any(account["in"] for account in accounts)
-        if self._off or quarantine is None or receipt is None:
+        self._all = "" if any(account["in"] for account in accounts) else OFF
+        if self._all or quarantine is None or receipt is None:
             return
         self._shas = {entry["file"]: entry["sha256"] for entry in read_json(receipt)["files"]}
         places, reasons, ids = [], [], [np.empty(0, np.uint64)]

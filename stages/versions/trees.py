@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -118,15 +119,20 @@ class Revision:
     def _fetch(self, paths: list[str]) -> None:
         from dvc.exceptions import DvcException
 
-        wanted = sorted({str(path) for path in paths})
-        try:
-            self._repo().fetch(targets=wanted, revs=[self._commit], workspace=False)
+        config = self._repo().config
+        ours = {"core": {k: v for k, v in config["core"].items() if k == "remote"}, "remote": dict(config["remote"])}
+        said = "no remote has it"
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # what is missing is said below
+        try:  # the remotes of today: those that an old commit names may be gone
+            self._repo().fetch(targets=sorted(paths), revs=[self._commit], workspace=False, config=ours)
         except (DvcException, OSError) as error:
-            said = str(error).strip().splitlines() or [type(error).__name__]
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        lost = [path for path in paths if self.find(path) is None and path in self._outs]
+        if lost:
             raise NoVersionError(
-                f"the data of {self.name} is not in the DVC cache, and fetching {wanted[0]} failed ({said[0]}): "
+                f"{lost[0]} of {self.name} is not in the DVC cache, and fetching it failed ({said}): "
                 "set a remote that has it (`dvc remote add -d NAME URL`), or give a folder that holds it"
-            ) from error
+            )
 
 
 def _git(root: Path, name: str, *words: str) -> str:

@@ -77,8 +77,7 @@ def pushed(two: Two, tmp_path: Path) -> Path:
     folder = tmp_path / "pushed"
     shutil.copytree(two.new, folder, symlinks=True)
     dvc(folder, "remote", "add", "-d", "here", str(tmp_path / "remote"))
-    outs = ["data/merged/duplicates.parquet", "data/merged/dropped.parquet", "data/split/split.parquet",
-            "data/merged/merged_mental_health_dataset.parquet"]  # fmt: skip
-    dvc(folder, "push", *outs, "data/ledger/normalize/trace.json", "data/quarantine/trace.jsonl")
+    outs = ("duplicates.parquet", "dropped.parquet", "merged_mental_health_dataset.parquet")
+    dvc(folder, "push", "data/split/split.parquet", *(f"data/merged/{name}" for name in outs))
     shutil.rmtree(folder / ".dvc/cache")
     return folder
