@@ -23,7 +23,7 @@ def bars(rows: Sequence[Sequence[Any]], title: str, label: str) -> str:
     values = [{"name": name, "value": value, "shown": _number(value)} for name, value in rows]
     x = _axis("value", title)
     layers = [
-        {"mark": {"type": "bar", "color": COLORS[0], "cornerRadiusEnd": 2}, "encoding": {"x": x}},
+        {"mark": {"type": "bar", "color": COLORS[0]}, "encoding": {"x": x}},
         {
             "mark": {"type": "text", "align": "left", "dx": 5, "color": "var(--ink)"},
             "encoding": {"x": x, "text": {"field": "shown"}},
