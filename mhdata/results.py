@@ -29,6 +29,7 @@ class Lengths:
     p90: int
     p99: int
     longest: int
+    histogram: dict[str, int]  # powers of two -> texts up to that length and longer than half of it
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from stages import params
 from stages.errors import PipelineError
 
 TEXTS = ("input", "response", "rejected_response")
-FORM = 1  # of the stored copy; raise it when Statistics changes
+FORM = 2  # of the stored copy; raise it when Statistics changes
 
 
 class NotBuiltError(PipelineError):
@@ -98,8 +98,21 @@ def _ranked(counter: Counter[str]) -> dict[str, int]:
 def _quantiles(values: Any) -> Lengths:
     import numpy as np
 
-    found = np.quantile(values, (0.5, 0.9, 0.99, 1.0), method="lower")
-    return Lengths(*(int(value) for value in found))
+    p50, p90, p99, longest = (int(value) for value in np.quantile(values, (0.5, 0.9, 0.99, 1.0), method="lower"))
+    return Lengths(p50, p90, p99, longest, _histogram(values))
+
+
+def _histogram(values: Any) -> dict[str, int]:
+    """Texts by length: for each power of two, how many are as long, or shorter but longer than the power before it.
+
+    >>> import numpy as np
+    >>> _histogram(np.array([0, 1, 2, 3, 4, 5, 9]))
+    {'1': 2, '2': 1, '4': 2, '8': 1, '16': 1}
+    """
+    import numpy as np
+
+    powers = np.ceil(np.log2(np.maximum(values, 1))).astype(np.int64)
+    return {str(1 << power): int(count) for power, count in enumerate(np.bincount(powers))}
 
 
 def accounts(workspace: Workspace) -> list[Account]:
