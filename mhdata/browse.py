@@ -271,6 +271,20 @@ def _first_of(workspace: Workspace, source: str) -> int:
     return 0
 
 
+def row(workspace: Workspace, name: str) -> dict[str, Any]:
+    """A row with its lineage, as `lineage.show` gives it, with its findings. Raises NoRowError."""
+    import pyarrow as pa
+
+    from mhdata import lineage
+
+    found = lineage.show(workspace, name)
+    names = None
+    if found["id"] is not None:
+        one = pa.RecordBatch.from_pylist([{key: found["record"][key] for key in ("id", "source", "type")}])
+        names = _of_source(workspace, found["source"], one, 0).get(found["id"])
+    return {**found, "findings": names, "sensitive": delicate(names)}
+
+
 # --- duplicates -------------------------------------------------------------------------------------------------
 
 

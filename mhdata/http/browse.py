@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
-from mhdata import browse, lineage
+from mhdata import browse
 from mhdata.browse import Wanted
 from mhdata.http.context import Here
 from mhdata.http.problems import Problem, documented
@@ -58,8 +58,8 @@ def rows(
 def row(
     where: Here, name: Annotated[str, Query(max_length=500, description="An id, or source:file:row.")]
 ) -> dict[str, Any]:
-    """One row with all that is known of it: what `mhdata show --json` prints."""
-    return _found(lambda: lineage.show(where, name))
+    """One row with all that is known of it: what `mhdata show --json` prints, and what the screens found."""
+    return _found(lambda: browse.row(where, name))
 
 
 @router.get("/clusters")
