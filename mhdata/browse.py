@@ -79,14 +79,16 @@ def rows(workspace: Workspace, wanted: Wanted, after: str | None = None, limit: 
     for group, first, count in table.groups():
         if first + count <= start or not table.may_hold(group, "source", wanted.source):
             continue
-        if time.monotonic() > until and first >= start:
-            return Page(found, table.cursor(first), first, table.total)
         fits = _fitting(workspace, table, group, first, count, wanted)
         fits = fits[fits >= start - first][: limit - len(found)]
         found += _listed(workspace, table, group, first, fits, wanted.text)
         if len(found) == limit:
             end = first + int(fits[-1]) + 1
-            return Page(found, table.cursor(end) if end < table.total else None, end, table.total)
+        elif time.monotonic() > until:
+            end = first + count
+        else:
+            continue
+        return Page(found, table.cursor(end) if end < table.total else None, end, table.total)
     return Page(found, None, table.total, table.total)
 
 

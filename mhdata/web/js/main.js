@@ -39,8 +39,11 @@ async function show() {
   const [title, module, under] = found ? [found[1], found[2], path] : (OTHER[path] ?? ["Not found", null, null]);
   document.title = `${title} · mhdata`;
   for (const link of nav.querySelectorAll("a")) {
-    if (link.dataset.view === under) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.view !== under) link.removeAttribute("aria-current");
+    else {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    }
   }
   const heading = h("h1", { tabindex: "-1" }, title);
   const body = h("div", { class: "view", "aria-busy": "true" }, h("p", { class: "quiet" }, "Loading …"));

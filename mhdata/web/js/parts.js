@@ -21,10 +21,6 @@ export function badge(text, kind = "") {
   return h("span", { class: `badge ${kind}` }, text);
 }
 
-export function badges(names, kind = "") {
-  return h("span", { class: "badges" }, names.map((name) => badge(name, kind)));
-}
-
 /** A link to a row, named by the start of its id. */
 export function rowLink(id) {
   return h("a", { class: "id", href: `#/row?name=${encodeURIComponent(id)}`, title: id }, id.slice(0, 10));
@@ -85,10 +81,11 @@ export function why(findings) {
   return findings.filter((name) => DELICATE.test(name)).join(", ");
 }
 
-export function findingBadges(findings) {
-  if (!findings) return badge("not screened", "warn");
-  return h("span", { class: "badges" },
-    findings.filter((name) => name !== "language:en").map((name) => badge(name, DELICATE.test(name) ? "warn" : "")));
+/** A row's tags and what the screens found in it, each name once. */
+export function labels(tags, findings) {
+  const names = [...new Set([...tags, ...(findings ?? []).filter((name) => name !== "language:en")])];
+  return h("span", { class: "badges" }, names.map((name) => badge(name, DELICATE.test(name) ? "warn" : "")),
+    findings ? null : badge("not screened", "warn"));
 }
 
 /** The texts of a row in a list. */
@@ -193,6 +190,6 @@ export async function pages(body, { path, query, limit, draw, empty, unit = "row
 function summary(count, page, number_, unit, limit) {
   const before = (number_ - 1) * limit;
   const range = count ? `${number(before + 1)}–${number(before + count)}` : "0";
-  const all = page.next ? `; ${share(page.scanned, page.total)} of the table searched` : " of " + number(before + count);
+  const all = page.next ? `; ${share(page.scanned, page.total)} looked at` : " of " + number(before + count);
   return `Page ${number_}: ${unit} ${range}${all}`;
 }

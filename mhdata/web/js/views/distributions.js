@@ -12,7 +12,7 @@ export async function render(body, params, signal) {
     .map(([name, rows]) => [name, rows, filter ? `#/rows?${filter}=${encodeURIComponent(name)}` : null]);
   fill(body,
     h("p", { class: "lead" }, `${number(found.rows)} merged rows.`),
-    h("div", { class: "columns" },
+    h("div", { class: "masonry" },
       card("Sources", bars("Rows by source", counted(found.sources, "source"), found.rows)),
       card("Tags", bars("Rows by tag", counted(found.tags, "tag"), found.rows)),
       card("Types", bars("Rows by type", counted(found.types, "type"), found.rows)),

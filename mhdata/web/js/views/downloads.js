@@ -45,7 +45,7 @@ function fileTable(title, files, signal) {
     ["File", (file) => h("span", { class: "path" }, file.name.replaceAll("~", "/"))],
     ["Size", (file) => bytes(file.bytes), "num"],
     ["Written", (file) => when(file.when), "narrow"],
-    ["", (file) => [fetcher(file, signal), command(file)], "tools"],
+    ["Fetch", (file) => [fetcher(file, signal), command(file)], "does"],
   ], files);
 }
 

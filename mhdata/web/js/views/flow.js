@@ -98,7 +98,8 @@ function entering(sources, exports) {
   const meter = (row) => h("span", { class: "track" }, bar(row.entered, merged));
   return table("Rows that enter each export", [
     ["Format", (row) => row.name],
-    ["Enter", (row) => [meter(row), number(row.entered)], "num"],
+    ["Enter", (row) => number(row.entered), "num"],
+    ["Of all", (row) => meter(row)],
     ["Stay out, by reason", (row) => row.left.map(([reason, count]) => h("div", { class: "small" }, `${words(reason)}: ${number(count)}`))],
   ], rows);
 }

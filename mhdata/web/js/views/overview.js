@@ -63,7 +63,14 @@ function ranked(stages) {
     rank(stage);
     for (const name of stage.reads) known.get(name).feeds.push(stage.stage);
   }
+  for (const stage of known.values()) stage.drawn = stage.reads.filter((name) => !around(stage, name, known));
   return known;
+}
+
+/** Whether another stage that `stage` reads depends on `name`, so that a line to it would say nothing new. */
+function around(stage, name, known) {
+  const before = (other) => other.reads.some((read) => read === name || before(known.get(read)));
+  return stage.reads.some((read) => read !== name && known.get(read).rank > known.get(name).rank && before(known.get(read)));
 }
 
 function graph(stages) {
@@ -75,14 +82,25 @@ function graph(stages) {
   return card("Stages", detail,
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Stage graph" },
       h("div", { class: "graph" }, s("svg", { class: "edges", "aria-hidden": "true" }),
-        columns.map((column) => h("ul", { class: "rank" }, column.map((stage) => h("li", {}, chip(stage, stages, detail))))))),
+        columns.map((column) => h("div", { class: "rank" }, kinds(column).map(([kind, members]) => h("section", { class: "kind" },
+          kind ? h("h3", {}, kind) : null, h("ul", {}, members.map(([stage, short]) => h("li", {}, chip(stage, short, detail)))))))))),
     legend);
 }
 
-function chip(stage, stages, detail) {
+/** The stages of a column by the word that their names begin with: [word, [[stage, rest of the name]]]. */
+function kinds(column) {
+  const found = new Map();
+  for (const stage of column) {
+    const [, kind, rest] = stage.stage.match(/^(.+)@(.+)$/) ?? stage.stage.match(/^([^_]+)_(.+)$/) ?? [null, "", stage.stage];
+    found.set(kind, [...(found.get(kind) ?? []), [stage, rest]]);
+  }
+  return [...found];
+}
+
+function chip(stage, short, detail) {
   const [mark, name] = STATES[stage.state];
   const button = h("button", { type: "button", class: `stage ${name}`, "data-stage": stage.stage, "aria-controls": "stage-detail", "aria-label": `${stage.stage}: ${name}` },
-    h("span", { class: `mark ${name}`, "aria-hidden": "true" }, mark), h("span", {}, stage.stage));
+    h("span", { class: `mark ${name}`, "aria-hidden": "true" }, mark), h("span", {}, short));
   const light = (on) => {
     const near = new Set([stage.stage, ...stage.reads, ...stage.feeds]);
     const whole = button.closest(".graph");
@@ -95,7 +113,7 @@ function chip(stage, stages, detail) {
   button.addEventListener("focus", () => light(true));
   button.addEventListener("blur", () => light(false));
   button.addEventListener("click", () => describe(stage, detail));
-  button.dataset.reads = JSON.stringify(stage.reads);
+  button.dataset.drawn = JSON.stringify(stage.drawn);
   return button;
 }
 
@@ -121,7 +139,7 @@ function connect(body) {
   const boxes = new Map([...whole.querySelectorAll(".stage")].map((one) => [one.dataset.stage, one.getBoundingClientRect()]));
   for (const one of whole.querySelectorAll(".stage")) {
     const to = boxes.get(one.dataset.stage);
-    for (const name of JSON.parse(one.dataset.reads)) {
+    for (const name of JSON.parse(one.dataset.drawn)) {
       const from = boxes.get(name);
       const [x0, y0] = [from.right - origin.left, from.top + from.height / 2 - origin.top];
       const [x1, y1] = [to.left - origin.left, to.top + to.height / 2 - origin.top];

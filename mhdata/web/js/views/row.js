@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { fill, h, number, words } from "../dom.js";
-import { badge, badges, card, findingBadges, rowLink, table, why } from "../parts.js";
+import { badge, card, labels, rowLink, table, why } from "../parts.js";
 import { veiled } from "../veil.js";
 
 const STATES = {
@@ -36,7 +36,7 @@ function conversation(row, reason) {
   const all = [record.system ? ["system", record.system] : null, ...said,
     record.rejected_response ? ["rejected response", record.rejected_response] : null].filter(Boolean);
   return card("Texts",
-    h("p", {}, badges(record.tags), " ", findingBadges(row.findings)),
+    h("p", {}, labels(record.tags, row.findings)),
     veiled(h("ol", { class: "turns" }, all.map(([role, text]) =>
       h("li", { class: `turn ${role.replace(" ", "-")}` }, h("h3", {}, role), h("p", { class: "text" }, text)))), row.sensitive, reason));
 }

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { fill, h, number } from "../dom.js";
-import { badges, choice, field, filters, findingBadges, pages, rowLink, table, texts } from "../parts.js";
+import { choice, field, filters, labels, pages, rowLink, table, texts } from "../parts.js";
 
 const NAMES = ["text", "source", "type", "tag", "side", "cluster"];
 let known = null; // the choices; asked for once
@@ -21,7 +21,7 @@ export async function render(body, params, signal) {
       ["Row", (row) => [rowLink(row.id), h("span", { class: "quiet small" }, `no. ${number(row.number + 1)}`)], "narrow"],
       ["Source", (row) => [h("div", {}, row.source), h("div", { class: "quiet small" }, row.type), h("div", { class: "quiet small" }, row.side ?? "on no side")], "narrow"],
       ["Texts", (row) => texts(row, query.text), "main"],
-      ["Tags and findings", (row) => [badges(row.tags), findingBadges(row.findings),
+      ["Tags and findings", (row) => [labels(row.tags, row.findings),
         row.duplicates ? h("div", { class: "small" }, `stands for ${number(row.duplicates)} more`) : null,
         row.cluster ? h("div", { class: "small" }, h("a", { href: `#/rows?cluster=${row.cluster}` }, "near-duplicates")) : null], "tags"],
     ], rows),
