@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import configparser
 import importlib.metadata
 import os
 import re
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
-from mhdata import graph, locks
+from mhdata import graph, locks, remotes
 from mhdata.workspace import Workspace
 from stages import params
 from stages.errors import PipelineError
 
 NEEDED = {"sample": 2 << 30, "local": 6 << 30, "hub": 8 << 30}  # bytes of free disk
-PATIENCE = 5.0  # seconds for a remote to answer
 HUB = "https://huggingface.co"
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==(?P<version>[^\s;#]+)")
 
@@ -207,7 +203,7 @@ def reach(url: str) -> str | None:
 
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 http and https alone come here
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=remotes.PATIENCE):  # noqa: S310
             return None
     except urllib.error.HTTPError:
         return None
@@ -216,61 +212,16 @@ def reach(url: str) -> str | None:
 
 
 def _remotes(workspace: Workspace) -> Iterator[Finding]:
-    """Each DVC remote: does it answer? DVC itself takes a dead http host for missing files."""
-    found = list(remotes(workspace))
+    """Each DVC remote: is its library there, does it verify, does it answer?"""
+    found = remotes.configured(workspace)
     if not found:
         yield Finding("remotes", "ok", "no remote is configured, and a build needs none")
-    for name, url in found:
-        trouble = probe(workspace, url)
+    for remote in found:
+        trouble = remotes.trouble(remote)
         if trouble:
-            yield Finding("remotes", "problem", f"remote {name} ({shown(url)}): {trouble}",
-                          f"start it, or mend its url: dvc remote modify {name} url URL")  # fmt: skip
+            yield Finding("remotes", "problem", f"{remote} {trouble.says}", f"run `{trouble.mend}`")
         else:
-            yield Finding("remotes", "ok", f"remote {name} ({shown(url)}) answers")
-
-
-def remotes(workspace: Workspace) -> Iterator[tuple[str, str]]:
-    """Names and urls of the remotes in .dvc/config, with .dvc/config.local on top."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([workspace.path(".dvc/config"), workspace.path(".dvc/config.local")], encoding="utf-8")
-    for section in config.sections():
-        if (name := re.fullmatch(r"""'?remote "?([^"']+)"?'?""", section)) and config.has_option(section, "url"):
-            yield name[1], config.get(section, "url")
-
-
-def shown(url: str) -> str:
-    """A url without what may be a secret.
-
-    >>> shown("https://me:secret@host/x?token=1")
-    'https://host/x'
-    """
-    parts = urlsplit(url)
-    return url if not parts.scheme else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def probe(workspace: Workspace, url: str) -> str | None:
-    """What is wrong with a remote's address, or None: a folder is writable, a host takes a connection."""
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        return _folder(Path(parts.path))
-    if parts.scheme in ("s3", "gs", "azure", "hdfs", "gdrive", "oss"):
-        return None  # the host is the library's own business: `dvc status -c` asks it
-    ports = {"ssh": 22, "sftp": 22, "http": 80, "webdav": 80, "https": 443, "webdavs": 443}
-    try:
-        port = parts.port or ports.get(parts.scheme, 443)
-        with socket.create_connection((parts.hostname or "", port), timeout=PATIENCE):
-            return None
-    except (OSError, ValueError) as error:
-        return f"does not answer ({error})"
-
-
-def _folder(path: Path) -> str | None:
-    if not path.is_absolute():
-        return "a relative folder: `dvc push -a` writes it to the wrong place, so give an absolute path"
-    if not path.exists():
-        parent = next(above for above in path.parents if above.exists())
-        return None if os.access(parent, os.W_OK) else f"does not exist, and {parent} is not writable"
-    return None if os.access(path, os.W_OK) else "is not writable: pull works, push does not"
+            yield Finding("remotes", "ok", f"{remote} answers")
 
 
 CHECKS: tuple[Callable[[Workspace], Iterator[Finding]], ...] = (

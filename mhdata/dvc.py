@@ -60,6 +60,26 @@ def _send(group: int, sign: int) -> bool:
     return True
 
 
+def run(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a DVC command to its end, whatever that is."""
+    return subprocess.run(  # noqa: S603 our own words
+        command(words), cwd=workspace.root, env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+
+
+def git(workspace: Workspace, *words: str) -> str:
+    """Run git; give what it prints, without the final newline. Raises BuildError with git's own words."""
+    done = subprocess.run(  # noqa: S603 our own words
+        ["git", *words],  # noqa: S607
+        cwd=workspace.root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise BuildError(f"git {words[0]} failed: {said}")
+    return done.stdout.rstrip("\n")
+
+
 def ask(workspace: Workspace, *words: str, timeout: float = 600.0) -> str:
     """Run a DVC command that changes nothing; give what it prints. Raises BuildError."""
     try:

@@ -89,6 +89,59 @@ LOCK = (
     "{path} is not valid, perhaps by conflict marks of a git merge: "
     "run `git checkout --ours {path}`, then `mhdata build`"
 )
+LACKING = re.compile(r"Some of the cache files do not exist|missing-files|failed to pull data")
+# What goes wrong between us and a remote; `remote` says which, where a door knows it.
+_REMOTE = (
+    _known(
+        r"received 401|401 Unauthorized|Permission denied for user|Unable to locate credentials|403 Forbidden"
+        r"|\b403,|SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|Access Denied|Forbidden|\b401,",
+        "{remote} refused our credentials: set them with `{credentials}`, then run `{again}` again",
+        errors.ENDPOINT,
+    ),
+    _known(
+        r"specified bucket does not exist|NoSuchBucket",
+        "the bucket of {remote} does not exist: mend its url with `dvc remote modify {name} url URL`",
+        errors.ENDPOINT,
+    ),
+    _known(
+        r"Unsupported method|405 Method Not Allowed|\b405,|\b501,",
+        "{remote} is read-only: push to another one with `mhdata push -r NAME`",
+        errors.ENDPOINT,
+    ),
+    _known(
+        r"507 Insufficient Storage|\b507,",
+        "{remote} has no space left: free some there, then run `{again}` again",
+        errors.ENDPOINT,
+    ),
+    _known(
+        r"payload is not completed|ContentLengthError|Connection reset|IncompleteRead|Connection lost"
+        r"|ServerDisconnected|Server disconnected|Connection closed",
+        "the transfer with {remote} broke off: run `{again}` again, it goes on where it stopped",
+        errors.ENDPOINT,
+    ),
+    _known(
+        r"Could not connect|Cannot connect to host|Connect call failed|Connection refused|Connect(?:ion)?Timeout"
+        r"|Name or service not known|Temporary failure in name resolution|No route to host|Network is unreachable"
+        r"|EndpointConnectionError|Connection timed out",
+        "{remote} does not answer: start it, or mend its url with `dvc remote modify {name} url URL`",
+        errors.ENDPOINT,
+    ),
+)
+_FULL = (
+    _known(
+        r"\[Errno (?:28|122)\]|No space left on device|Disk quota exceeded|database or disk is full",
+        "the disk is full: free some space, then run `{again}` again; nothing half-written was kept",
+    ),
+    _known(
+        r"\[Errno 27\]|File too large|disk I/O error",
+        "a file would pass the size limit of this process: raise it (`ulimit -f unlimited`), then run `{again}` again",
+    ),
+)
+_SOME_REMOTE = {
+    "remote": "the remote", "name": "NAME", "credentials": "dvc remote modify --local NAME", "again": "dvc pull",
+}  # fmt: skip
+
+
 KNOWN = (
     _known(
         r"RWLock-file .* (?:corrupted|format error)",
@@ -126,25 +179,9 @@ KNOWN = (
         r"\[Errno (?:1|13)\] [^:\n]*(?P<path>: '[^'\n]*')?",
         "permission is missing{path}: check owner and mode, and run again",
     ),
+    *_REMOTE,
     _known(
-        r"unexpected error - received 401|Permission denied for user|Unable to locate credentials|403 Forbidden",
-        "the remote refused our credentials: check its user and password or key (`dvc remote list`)",
-        errors.ENDPOINT,
-    ),
-    _known(
-        r"specified bucket does not exist",
-        "the remote's bucket does not exist: check its url (`dvc remote list`)",
-        errors.ENDPOINT,
-    ),
-    _known(
-        r"Could not connect|Cannot connect to host|Connect call failed|Connection refused|Connect(?:ion)?Timeout"
-        r"|Name or service not known|Temporary failure in name resolution|No route to host|Network is unreachable"
-        r"|EndpointConnectionError|Connection timed out",
-        "the remote does not answer: check the network and `dvc remote list`, then run again",
-        errors.ENDPOINT,
-    ),
-    _known(
-        r"Some of the cache files do not exist|missing-files|failed to pull data",
+        LACKING.pattern,
         "some files are on no remote: `mhdata build` makes them here",
     ),
     _known(
@@ -178,13 +215,22 @@ def explain(told: Told, code: int) -> BuildError:
         return _stage_failed(told, stage, int(ended["code"]))
     for known in KNOWN:
         if found := known.sign.search(told.text):
-            words = {name: value or "" for name, value in found.groupdict().items()}
+            words = _SOME_REMOTE | {name: value or "" for name, value in found.groupdict().items()}
             return BuildError(known.sentence.format_map(words), known.code, stage)
     if code < 0:
         return BuildError(f"dvc was ended by {_signal(-code)}: run again to go on", errors.FAILED, stage)
     said = [line.removeprefix("ERROR:").strip() for line in told.lines if line.startswith("ERROR:")]
     last = said[-1] if said else next((line for line in reversed(told.lines) if line.strip()), f"code {code}")
     return BuildError(f"dvc failed: {last}", errors.FAILED, stage)
+
+
+def transfer(told: Told, remote: str, credentials: str, name: str, verb: str) -> BuildError | None:
+    """What a transfer that failed means, with the remote's name; None for what is not the remote's own trouble."""
+    words = {"remote": remote, "credentials": credentials, "name": name, "again": f"mhdata {verb}"}
+    for known in (*_FULL, *_REMOTE):
+        if known.sign.search(told.text):
+            return BuildError(known.sentence.format_map(words), known.code)
+    return None
 
 
 def _stage_failed(told: Told, stage: str | None, code: int) -> BuildError:

@@ -37,6 +37,4 @@ def _passed_on(name: str) -> click.Command:
 
 diff = _passed_on("diff")
 takedown = _passed_on("takedown")
-release = _passed_on("release")
-push = _passed_on("push")
 publish = _passed_on("publish")

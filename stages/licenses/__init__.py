@@ -46,6 +46,11 @@ def profile(name: str | list[str]) -> tuple[str, ...]:
     return tuple(sorted(id for id, entry in KNOWN.items() if tests[name](entry)))
 
 
+def may_travel(license: str) -> bool:
+    """Whether rows under a licence may be passed on, on its terms."""
+    return _may_travel(get(license))
+
+
 def _may_travel(entry: License) -> bool:
     return entry.redistribution in ("yes", "conditional")
 
