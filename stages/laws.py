@@ -1,9 +1,9 @@
 """The laws of the pipeline, measured on a finished build by other means than those that made it.
 
 `broken(root)` gives one sentence for each breach: conservation (every row that came is accounted for, and the files
-hold what the ledgers count), traceability (every merged row leads to an upstream file by its hash, every record that is not
-merged to a reason), no leak (no group or cluster on two sides), obligations (rows of licences that the profile allows;
-rows that may not be edited are equal to their records), and the exports' manifest (bytes and hashes).
+hold what the ledgers count), traceability (every merged row leads to an upstream file by its hash, every record that is
+not merged to a reason), no leak (no group or cluster on two sides), obligations (rows of licences that the profile
+allows; rows that may not be edited are equal to their records), and the exports' manifest (bytes and hashes).
 """
 
 from __future__ import annotations

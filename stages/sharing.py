@@ -23,12 +23,16 @@ PER_SOURCE = ("raw", "normalized", "quarantine", "screened")
 
 
 class Build:
-    """A recorded build with its row counts. Raises PipelineError where the two are not of one build."""
+    """A recorded build with its row counts; `outs` are those that DVC keeps.
+
+    Raises PipelineError where the two are not of one build.
+    """
 
     def __init__(self, root: Path, build: Recorded) -> None:
         if clause := build.torn():
             raise PipelineError(f"dvc.lock is not that of one build ({clause}): run `mhdata build`")
         self._build = build
+        self.outs = {path: out for path, out in build.outs.items() if not out.in_git}
         self._rows = _counts(root, build)
         self._judged = read_json(root / "data/judge/report.json")["rows"]
         merge = build.params("merge")
@@ -43,9 +47,8 @@ class Build:
 
     def licenses(self) -> set[str]:
         """Licences of the rows in the merged table that are not the sample's."""
-        return {
-            self._licenses[key] for key, figures in self._rows["merge"].items() if figures["out"] and self._foreign(key)
-        }
+        counts = self._rows["merge"]
+        return {self._licenses[key] for key in counts if counts[key]["out"] and self._foreign(key)}
 
     def refusal(self) -> str | None:
         """Why the merged table and what is made of it stay here, or None."""
@@ -53,8 +56,8 @@ class Build:
         return licenses.refusal(ids, self.profile, self._taken_down()) if ids else None
 
     def held(self) -> dict[str, str]:
-        """Each out that stays here, with why; outs that git keeps are none of DVC's and not listed."""
-        found = {path: self._reason(out) for path, out in self._build.outs.items() if not out.in_git}
+        """Each out that stays here, with why."""
+        found = {path: self._reason(out) for path, out in self.outs.items()}
         return {path: reason for path, reason in found.items() if reason}
 
     def _taken_down(self) -> set[str]:
@@ -91,9 +94,7 @@ class Build:
 
     def _forbidden(self, key: str) -> str | None:
         id = self._licenses[key]
-        return (
-            None if licenses.may_travel(id) else f"it holds rows of {key}, whose licence {id} forbids passing them on"
-        )
+        return None if licenses.may_travel(id) else f"it holds rows of {key}, and {id} forbids passing them on"
 
     def _of_model(self, key: str) -> str | None:
         return "it is made of a user's transcripts" if key == "paraphrase" else self._forbidden(key)

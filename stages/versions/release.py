@@ -65,9 +65,7 @@ def check(root: Path, build: sharing.Build) -> None:
     breaches = list(laws.broken(root))
     if breaches:
         more = f" (and {len(breaches) - 1} more)" if len(breaches) > 1 else ""
-        raise LawError(
-            f"nothing was released, since a law does not hold: {breaches[0]}{more}: run `mhdata build --force`"
-        )
+        raise LawError(f"nothing was released, since a law is broken: {breaches[0]}{more}: run `mhdata build --force`")
 
 
 def describe(
