@@ -60,10 +60,10 @@ def _send(group: int, sign: int) -> bool:
     return True
 
 
-def run(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a DVC command to its end, whatever that is."""
+def run(workspace: Workspace, *words: str, inside: str = ".") -> subprocess.CompletedProcess[str]:
+    """Run a DVC command in the root, or in a folder inside it, to its end, whatever that is."""
     return subprocess.run(  # noqa: S603 our own words
-        command(words), cwd=workspace.root, env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        command(words), cwd=workspace.path(inside), env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
 

@@ -48,8 +48,8 @@ class Freight:
 
     @property
     def targets(self) -> list[str]:
-        """What DVC is told: nothing means all."""
-        return sorted(self.outs) if self.held else []
+        """What DVC is told, relative to data/: nothing means all."""
+        return sorted(path.removeprefix("data/") for path in self.outs) if self.held else []
 
     @property
     def bytes(self) -> int:
@@ -114,7 +114,8 @@ _MOVED = re.compile(r"(\d+) files? (?:pushed|fetched)")
 
 def _move(workspace: Workspace, verb: Verb, remote: Remote, load: Freight) -> Moved:
     begin = time.monotonic()
-    done = dvc.run(workspace, verb, "-r", remote.name, *load.targets)
+    # Where a dvc.yaml stands DVC reads all of it again for each target (112 targets: 18 s, in data/ 1.7 s).
+    done = dvc.run(workspace, verb, "-r", remote.name, *load.targets, inside="data")
     if done.returncode:
         raise _explain(workspace, verb, remote, load, done)
     if verb == "push" and failures.LACKING.search(done.stdout + done.stderr):  # for DVC a warning

@@ -34,6 +34,11 @@ class Out:
     def in_git(self) -> bool:
         return self.path.startswith(f"{REPORTS.as_posix()}/") or self.path.endswith("/report.json")
 
+    @property
+    def empty(self) -> bool:
+        """Whether it holds nothing: an empty table of lines is one line feed, since DVC warns of files of no byte."""
+        return self.size <= 1
+
 
 class Recorded:
     """All stages of the dvc.lock files."""

@@ -80,7 +80,7 @@ class Build:
         if parts[1] in PER_SOURCE:
             return self._of_source(Path(parts[2]).stem)
         if parts[1] in params.MADE:
-            return self._of_model(parts[1]) if out.size else None
+            return None if out.empty else self._of_model(parts[1])
         if parts[1] == "judge":
             return self._of_judge()
         return "stages/sharing.py does not know what it holds"

@@ -17,6 +17,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 USER, PASSWORD = "worker", "Sesame-4711"
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
@@ -31,6 +32,7 @@ class Remote:
     secret: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     objects: Callable[[], dict[str, bytes]] | None = None
+    put: Callable[[str, bytes], None] | None = None
 
     def everything(self) -> dict[str, bytes]:
         """All objects by name."""
@@ -123,27 +125,45 @@ def webdav(work: Path) -> Iterator[Remote]:
         )  # fmt: skip
 
 
+POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+UNCHECKED = 4  # requests before moto looks at credentials: what the fixture asks to make them
+
+
 @contextlib.contextmanager
 def s3(work: Path) -> Iterator[Remote]:
-    """moto's S3 server with one bucket."""
+    """moto's S3 server with one bucket, and a user whose signature it checks."""
     import boto3
 
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    with running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port):
-        client = boto3.client(
-            "s3", endpoint_url=endpoint, aws_access_key_id="key", aws_secret_access_key=PASSWORD,
-            region_name="us-east-1",
-        )  # fmt: skip
-        client.create_bucket(Bucket="corpus")
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with running(words, port, INITIAL_NO_AUTH_ACTION_COUNT=str(UNCHECKED)):
+
+        def client(service: str, key: str, secret: str) -> Any:
+            return boto3.client(
+                service, endpoint_url=endpoint, aws_access_key_id=key, aws_secret_access_key=secret,
+                region_name="us-east-1",
+            )  # fmt: skip
+
+        iam = client("iam", "any", "any")
+        iam.create_user(UserName=USER)
+        iam.put_user_policy(UserName=USER, PolicyName="all", PolicyDocument=POLICY)
+        made = iam.create_access_key(UserName=USER)["AccessKey"]
+        client("s3", "any", "any").create_bucket(Bucket="corpus")
+        bucket = client("s3", made["AccessKeyId"], made["SecretAccessKey"])
 
         def objects() -> dict[str, bytes]:
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket="corpus")
+            pages = bucket.get_paginator("list_objects_v2").paginate(Bucket="corpus")
             keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-            return {key: client.get_object(Bucket="corpus", Key=key)["Body"].read() for key in keys}
+            return {key: bucket.get_object(Bucket="corpus", Key=key)["Body"].read() for key in keys}
 
-        secret = {"access_key_id": "key", "secret_access_key": PASSWORD}
-        yield Remote("s3://corpus/data", {"endpointurl": endpoint, "region": "us-east-1"}, secret, objects=objects)
+        yield Remote(
+            "s3://corpus/data",
+            {"endpointurl": endpoint, "region": "us-east-1"},
+            {"access_key_id": made["AccessKeyId"], "secret_access_key": made["SecretAccessKey"]},
+            objects=objects,
+            put=lambda key, content: bucket.put_object(Bucket="corpus", Key=key, Body=content),
+        )
 
 
 @contextlib.contextmanager
