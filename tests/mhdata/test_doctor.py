@@ -10,6 +10,7 @@ import pytest
 from mhdata import doctor
 from mhdata.workspace import Workspace
 from tests.mhdata.conftest import Doors
+from tests.remotes import servers
 
 
 def finding(where: Workspace, check: str) -> doctor.Finding:
@@ -72,7 +73,7 @@ def test_a_mistake_in_params(mine: Doors, ill: Workspace) -> None:
 def remote(where: Workspace, url: str) -> doctor.Finding:
     config = where.root / ".dvc/config"
     kept = config.read_text(encoding="utf-8")
-    config.write_text(f"{kept}['remote \"here\"']\n    url = {url}\n", encoding="utf-8")
+    config.write_text(f"{kept}['remote \"here\"']\n    url = {url}\n    verify = true\n", encoding="utf-8")
     try:
         return finding(where, "remotes")
     finally:
@@ -80,13 +81,13 @@ def remote(where: Workspace, url: str) -> doctor.Finding:
 
 
 def test_remotes_are_asked(ill: Workspace, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert remote(ill, f"http://me:secret@127.0.0.1:{port}/dvc").state == "ok"
-    found = remote(ill, f"http://me:secret@127.0.0.1:{port}/dvc")
+    with servers.http(tmp_path) as server:
+        url = f"http://me:secret@{server.url.removeprefix('http://')}/dvc"
+        assert remote(ill, url).state == "ok"
+    found = remote(ill, url)
     assert found.state == "problem" and "does not answer" in found.says and "secret" not in found.says
-    assert remote(ill, f"ssh://127.0.0.1:{port}/x").state == "problem"
-    assert "absolute" in remote(ill, "../remote").says
+    assert remote(ill, f"ssh://127.0.0.1:{servers.free_port()}/x").state == "problem"
+    assert "relative" in remote(ill, "../remote").says
     assert remote(ill, str(tmp_path)).state == "ok"
     assert remote(ill, str(tmp_path / "to/be/made")).state == "ok"
 

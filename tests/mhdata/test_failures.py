@@ -30,7 +30,7 @@ RAN = "ERROR: failed to reproduce 'merge': failed to run: python -m stages.merge
         (["ERROR: unexpected error - received 401 (Unauthorized)"], 4, "refused our credentials"),
         (["ERROR: unexpected error - Permission denied for user me on host h"], 4, "refused our credentials"),
         (["ERROR: unexpected error - Unable to locate credentials"], 4, "refused our credentials"),
-        (["ERROR: The specified bucket does not exist"], 4, "bucket does not exist"),
+        (["ERROR: The specified bucket does not exist"], 4, "dvc remote modify NAME url URL"),
         (["ERROR: unexpected error - [Errno 111] Connect call failed ('127.0.0.1', 22)"], 4, "does not answer"),
         (["ERROR: unexpected error - Could not connect to the endpoint URL"], 4, "does not answer"),
         (["/usr/bin/python: No module named dvc"], 1, "pip install -r requirements.txt"),
