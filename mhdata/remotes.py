@@ -24,6 +24,7 @@ from stages.errors import PipelineError
 
 PATIENCE = 5.0  # seconds for a remote to answer
 PORTS = {"ssh": 22, "sftp": 22, "http": 80, "webdav": 80, "https": 443, "webdavs": 443}
+WEB = {"http": "http", "https": "https", "webdav": "http", "webdavs": "https"}
 PLUGINS = {
     "ssh": "ssh", "sftp": "ssh", "s3": "s3", "webdav": "webdav", "webdavs": "webdav", "gs": "gs", "gcs": "gs",
     "azure": "azure", "oss": "oss", "hdfs": "hdfs", "webhdfs": "webhdfs", "gdrive": "gdrive",
@@ -161,14 +162,17 @@ def _host(remote: Remote) -> Trouble | None:
             pass
     except (OSError, ValueError) as error:
         return Trouble(f"does not answer ({error})", mend)
-    return _http(remote) if remote.scheme in ("http", "https") else None
+    return _http(remote) if remote.scheme in WEB else None
 
 
 def _http(remote: Remote) -> Trouble | None:
     """DVC takes every answer but 200 for a missing file, so refusals and failures are looked for here."""
-    request = urllib.request.Request(remote.url, method="HEAD")  # noqa: S310 http and https alone come here
-    if "user" in remote.settings:
-        pair = f"{remote.settings['user']}:{remote.settings.get('password', '')}"
+    parts = urlsplit(remote.url)
+    address = f"{WEB[remote.scheme]}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    request = urllib.request.Request(address, method="HEAD")  # noqa: S310 http and https alone come here
+    user = remote.settings.get("user", parts.username)
+    if user:
+        pair = f"{user}:{remote.settings.get('password', parts.password or '')}"
         request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
