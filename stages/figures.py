@@ -132,7 +132,7 @@ def findings(stages: Stages) -> Table:
     for key, account in stages["merge"].items():
         details = account.get("details", {})
         rows += [[name, "tagged", key, count] for name, count in details.get("findings", {}).items()]
-        rows += [[f"({act})", act, key, details[act]] for act in ("held", "redacted") if details.get(act)]
+        rows += [["any finding", act, key, details[act]] for act in ("held", "redacted") if details.get(act)]
         rows += [[name, "dropped", key, count] for name, count in account["rejected"].items()]
     return Table("findings", ("finding", "action", "source", "rows"), sorted(rows))
 

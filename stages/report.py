@@ -189,7 +189,7 @@ def _charts(build: Build, tables: dict[str, Table]) -> dict[str, str]:
             "Rows that left as duplicates, by source and by source of the row kept",
         ),
         "findings": charts.bars(
-            [(f"{name}, {action}", count) for (name, action), count in acted.most_common()], "rows",
+            [(f"{name}: {action}", count) for (name, action), count in acted.most_common()], "rows",
             "What the policy did, by finding",
         ),
         "labels": charts.bars(accuracy, "accuracy", "How well labels are told by simple rules"),

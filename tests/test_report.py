@@ -196,3 +196,18 @@ def test_a_wrong_number_in_the_readme_is_found_and_mended(project: Project) -> N
     assert readme.read_text(encoding="utf-8") == text
     readme.write_text("no marks", encoding="utf-8")
     assert "lost the marks" in project.run("readme", code=1).stderr
+
+
+@pytest.mark.slow
+def test_the_readmes_rows_of_pinned_sources_are_what_arrives(real_built: Path) -> None:
+    told = {
+        row[0].strip("` "): [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", row[3])]
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if len(row := line.strip("|").split("|")) == 6
+    }
+    amod, trace, depression = (
+        ledger(real_built)["normalize"][key]["in"] for key in ("amod_counseling", "trace", "depression_reddit")
+    )
+    merged = ledger(real_built)["merge"]["amod_counseling"]
+    assert told["amod_counseling"] == [amod, amod, 4, merged["duplicates"]]
+    assert (told["trace"], told["depression_reddit"]) == ([trace], [depression])

@@ -106,7 +106,8 @@ def between(old: str, new: str | None, root: Path) -> Iterator[Difference]:
     versions = open_version(old, root), open_version(new, root)
     for version in versions:
         version.fetch([path.as_posix() for path in compare.FILES])
-    with tempfile.TemporaryDirectory(prefix="mhdata-diff-") as folder:
+    near = root / ".dvc" / "tmp"  # on the data's disk: /tmp may be memory
+    with tempfile.TemporaryDirectory(prefix="mhdata-diff-", dir=near if near.is_dir() else None) as folder:
         yield Difference(*versions, compare.compare(*versions, Path(folder)))
 
 

@@ -22,6 +22,8 @@ MOST = 3000  # words that are compared one by one: matching takes their square
 CONTEXT = 30  # words shown on either side of what differs
 TEXT = 1200  # characters shown of a removed or added text
 
+ORDER = (("changed",), ("changed", "moved"), ("removed",), ("added",), ("moved",))
+
 Part = tuple[str, str]  # same | removed | added | cut, and the text
 
 
@@ -36,7 +38,7 @@ def write(path: Path, difference: Difference, found: dict[str, Any], rows: Seque
         shown.setdefault((row.source, row.what), []).append(_shown(row, before, after))
     groups = [
         {"source": source, "what": what, "rows": some, "count": found["sources"][source]["_and_".join(what)]}
-        for (source, what), some in shown.items()
+        for (source, what), some in sorted(shown.items(), key=lambda one: ORDER.index(one[0][1]))
     ]
     heads = ("old", "new", "same", "changed", "moved", "changed_and_moved", "removed", "added")
     counts = [[name, *(one[head] for head in heads)] for name, one in found["sources"].items()]

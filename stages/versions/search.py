@@ -25,6 +25,8 @@ from stages.storage import aligned, read_batches
 
 ROWS = 1024  # rows of an export that are folded at a time
 LISTED = 20  # numbers of rows that are told of one file
+SHORT = 32  # letters of a text that stands inside many others: then a whole text must end with it
+END = "\ua66e"  # ends each text of a row: a letter, so folding leaves it, that nobody writes
 
 
 @dataclass
@@ -155,12 +157,12 @@ class Needle:
     parts: tuple[str, ...]
 
 
-def needles(found: Collection[Record]) -> list[Needle]:
-    """A record is in a row that holds its question and one of its answers, or what there is of both."""
+def needles(found: Collection[Record], question: bool = False) -> list[Needle]:
+    """A record is in a row that holds its question and one of its answers; or its question, where that must go."""
     made = {}
     for record in found:
         for texts in record.texts:
-            answers = [texts[name] for name in ("response", "rejected_response") if texts[name]]
+            answers = [texts[name] for name in ("response", "rejected_response") if texts[name] and not question]
             for answer in answers or [""]:
                 parts = tuple(part for part in (texts["input"], answer) if part)
                 if parts:
@@ -190,12 +192,14 @@ def search(path: Path, wanted: list[Needle]) -> Hits:
     """Look for the needles in each row of a file."""
     hits, rows = Hits(path.as_posix()), _rows(path)
     while joined := list(islice(rows, ROWS)):
-        folded = text.fold(pa.array([one.replace("\0", "") for one in joined], pa.string()))
+        ended = text.fold(pa.array([one.replace("\0", "") for one in joined], pa.string()))
+        whole = pc.replace_substring(ended, END, "")
         marks = np.zeros(len(joined), bool)
         for needle in wanted:
             mine = np.ones(len(joined), bool)
             for part in needle.parts:
-                mine &= pc.match_substring(folded, part).to_numpy(zero_copy_only=False)
+                found = pc.match_substring(whole, part) if len(part) >= SHORT else pc.match_substring(ended, part + END)
+                mine &= found.to_numpy(zero_copy_only=False)
             if mine.any():
                 hits.ids.add(needle.id)
                 marks |= mine
@@ -206,7 +210,7 @@ def search(path: Path, wanted: list[Needle]) -> Hits:
 
 
 def _rows(path: Path) -> Iterator[str]:
-    """All texts of each row of a file as one text; a file of another kind is one row."""
+    """All texts of each row of a file as one text, each with END; a file of another kind is one row."""
     read = {".jsonl": _lines, ".json": _document, ".csv": _cells, ".parquet": _table, ".arrow": _stream}
     return read.get(path.suffix, _whole)(path)
 
@@ -237,7 +241,7 @@ def _document(path: Path) -> Iterator[str]:
 def _cells(path: Path) -> Iterator[str]:
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8", newline="") as file:
-        yield from map("".join, csv.reader(file))
+        yield from map(_joined, csv.reader(file))
 
 
 def _table(path: Path) -> Iterator[str]:
@@ -252,13 +256,13 @@ def _stream(path: Path) -> Iterator[str]:
 
 
 def _whole(path: Path) -> Iterator[str]:
-    yield path.read_text(encoding="utf-8", errors="replace")
+    yield path.read_text(encoding="utf-8", errors="replace") + END
 
 
 def _joined(value: Any) -> str:
     """All texts inside a value, in their order."""
     if isinstance(value, str):
-        return value
+        return value + END
     if isinstance(value, dict):
         return "".join(map(_joined, value.values()))
     return "".join(map(_joined, value)) if isinstance(value, list) else ""

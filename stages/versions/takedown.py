@@ -88,10 +88,10 @@ def everyone() -> dict[str, Record]:
 # --- where they stand ------------------------------------------------------------------------------------------
 
 
-def places(found: dict[str, Record], match: str | None) -> dict[str, Any]:
+def places(found: dict[str, Record], match: str | None, question: bool = False) -> dict[str, Any]:
     """Where the rows stand in what a build hands on, as plain values for JSON."""
     sides = search.sides(found)
-    wanted = search.needles(found.values())
+    wanted = search.needles(found.values(), question)
     if match is not None:
         wanted.append(Needle("", (_folded(match),)))
     looked = [search.search(path, wanted) for path in search.files()]
@@ -150,7 +150,7 @@ def command(
     if not ids and match is None and not verify:
         raise click.UsageError("say what must go: an id, or --match TEXT")
     found = find(ids, match) if ids or match is not None else everyone()
-    told = places(found, match)
+    told = places(found, match, question)
     if not (verify or dry_run):
         entries = sorted({entry for one in found.values() for entry in (one.questions if question else one.entries)})
         if not as_document:

@@ -86,6 +86,8 @@ def test_a_question_takes_every_row_that_asks_it(folder: Path) -> None:
     rows = Project(folder).records("amod_counseling")
     one = next(row for row in rows if sum(other["input"] == row["input"] for other in rows) > 2)
     takedown(folder, one["id"], "--question", "--yes")
+    asked = json.loads(takedown(folder, one["id"], "--question", "--verify", "--json", code=1))
+    assert max(file["found"] for file in asked["files"]) > 2
     Project(folder).run("merge")
     left = pq.read_table(folder / "data/merged/merged_mental_health_dataset.parquet", columns=["input"])
     assert one["input"] not in left["input"].to_pylist()
@@ -130,6 +132,17 @@ def test_nobody_to_ask_is_no_yes(folder: Path) -> None:
     ],
 )
 def test_a_text_is_found_in_every_kind_of_file(tmp_path: Path, name: str, content: str) -> None:
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    hits = search(tmp_path / name, [Needle("1", ("whereismykey",)), Needle("2", ("whereismykey", "other"))])
+    (tmp_path / name).write_text(content.replace("KEY", LONG.upper()).replace("key", LONG), encoding="utf-8")
+    wanted = "whereismy" + LONG.replace(" ", "").lower()
+    hits = search(tmp_path / name, [Needle("1", (wanted,)), Needle("2", (wanted, "other"))])
     assert (hits.found, hits.ids) == (1, {"1"})
+
+
+LONG = "key that I have looked for all day long"
+
+
+def test_a_short_text_is_not_found_inside_others(tmp_path: Path) -> None:
+    rows = [{"text": "Label this: I am tired", "label": "yes"}, {"text": "I am tired of it", "label": "yes"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    hits = search(tmp_path / "a.jsonl", [Needle("1", ("iamtired", "yes"))])
+    assert hits.numbers == [0]
