@@ -15,7 +15,6 @@ from stages.layout import MERGED, MERGED_TABLE
 
 SIDES = ("train", "validation", "test", "held_out")
 TEXTS = ("input", "response", "rejected_response")
-CAP = 1 << 16  # characters from which lengths are counted as one: quantiles are exact below
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class Merged:
     """What one pass over the merged table counts."""
 
     counts: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)  # type, tags, license -> (source, value)
-    lengths: dict[tuple[str, str], Any] = field(default_factory=dict)  # (source, text) -> rows by characters
+    lengths: dict[tuple[str, str], Counter[int]] = field(default_factory=dict)  # (source, text) -> characters -> rows
     files: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)  # source, file, revision, sha256
 
     def table(self, name: str, head: str) -> Table:
@@ -207,12 +206,15 @@ class Merged:
         return Table("lengths", ("source", "text", "texts", "p50", "p90", "p99"), rows)
 
 
-def _quantiles(counts: Any) -> list[int]:
-    import numpy as np
-
-    below = np.cumsum(counts)
-    total = int(below[-1])
-    return [total, *(int(np.searchsorted(below, max(total * share, 1))) for share in (0.5, 0.9, 0.99))]
+def _quantiles(counts: Counter[int]) -> list[int]:
+    """How many values there are, and what half, 90 % and 99 % of them do not pass."""
+    total, below = counts.total(), 0
+    wanted, found = [total * share for share in (0.5, 0.9, 0.99)], [total]
+    for length in sorted(counts):
+        below += counts[length]
+        while len(found) <= len(wanted) and below >= wanted[len(found) - 1]:
+            found.append(length)
+    return found
 
 
 def merged(path: Path = MERGED_TABLE) -> Merged:
@@ -242,8 +244,9 @@ def _add(found: Merged, source: str, rows: Any) -> None:
     for name in TEXTS:
         lengths = pc.utf8_length(rows[name].drop_null()).to_numpy(zero_copy_only=False)
         if len(lengths):
-            counts = np.bincount(np.minimum(lengths, CAP), minlength=CAP + 1)
-            found.lengths[source, name] = found.lengths.get((source, name), 0) + counts
+            values, counts = np.unique(lengths, return_counts=True)
+            there = found.lengths.setdefault((source, name), Counter())
+            there.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     parts = {name: pc.struct_field(rows["origin"], name) for name in ("file", "revision", "sha256")}
     for one in pa.table(parts).group_by(list(parts)).aggregate([([], "count_all")]).to_pylist():
         found.files[source, one["file"], one["revision"] or "", one["sha256"]] += one["count_all"]

@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from stages import charts, pages
+from stages import charts, figures, pages
+from stages.record import MERGED
+from stages.storage import ParquetSink
 from tests.builds import ROOT
 from tests.conftest import Project
 
@@ -59,6 +62,20 @@ def test_the_merged_tables_own_rows_give_the_same_figures(built: Path) -> None:
         for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
             within = sum(length <= int(row[name]) for length in mine) / len(mine)
             assert int(row[name]) in mine and within >= share
+
+
+def test_long_texts_are_not_cut_in_the_figures(tmp_path: Path) -> None:
+    lengths = [10] * 50 + [70_000] * 48 + [900_000] * 2
+    origin = {"dataset": "d", "revision": None, "file": "f", "sha256": "s", "row": 0, "key": None, "meta": None,
+              "edits": []}  # fmt: skip
+    row = {"id": "0" * 32, "response": "r", "rejected_response": None, "source": "trace", "type": "t", "tags": [],
+           "system": None, "turns": None, "license": "MIT", "group": "g", "origin": origin, "enters": [],
+           "duplicates": [], "cluster": None}  # fmt: skip
+    sink = ParquetSink(tmp_path / "m.parquet", MERGED)
+    sink.write(pa.RecordBatch.from_pylist([{**row, "input": "a" * length} for length in lengths], MERGED))
+    sink.close()
+    rows = figures.merged(tmp_path / "m.parquet").quantiles(["trace"]).rows
+    assert rows == [["trace", "input", 100, 10, 70_000, 900_000], ["trace", "response", 100, 1, 1, 1]]
 
 
 def test_the_matrix_is_that_of_the_evidence(built: Path) -> None:
