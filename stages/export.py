@@ -50,6 +50,8 @@ def main(name: str) -> None:
         for out in module.OUTS:
             _leave_note(folder / out, note or "Empty: the other files of this format hold all rows.")
             _place(folder / out, EXPORTS / out)
+            if "/" in out:
+                (folder / out).parent.rmdir()
     account = {"stage": "export", "format": name, "selected": chosen, "note": note, "files": files}
     account |= {"profile": settings.profile, "removed": removed, "parts": [asdict(part) for part in parts]}
     rows = {side: sum(one.rows for one in made if one.split == side) for side in formats.SIDES}
