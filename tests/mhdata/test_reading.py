@@ -11,8 +11,9 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from mhdata import formats, graph, lineage, workspace
+from mhdata import formats, graph, lineage, runner, workspace
 from mhdata.cli import COMMANDS
+from mhdata.runner import Request
 from stages import params
 from tests.mhdata.conftest import ROOT, Doors, quiet
 
@@ -141,6 +142,25 @@ def test_the_graph_is_what_dvc_wrote_into_its_lock(doors: Doors) -> None:
     for name in order:
         assert all(order.index(parent) < order.index(name) for parent in read.parents[name])
     assert "export_openai" in read.downstream({"normalize@trace"}) and "merge" not in read.downstream({"split"})
+
+
+@pytest.mark.parametrize(
+    ("request_", "stages"),
+    [
+        (Request("prepare", ("hub",)), ["export@hub", "card"]),
+        (Request("prepare", ("openai", "dpo")), ["export_openai", "export@dpo"]),
+        (Request("merge"), ["merge", "datapackage"]),
+    ],
+)
+def test_what_describes_a_result_is_built_with_it(request_: Request, stages: list[str]) -> None:
+    assert runner.targets(workspace.find(ROOT), request_) == stages
+
+
+def test_publish_explains_itself() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mhdata", "publish", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "mhdata publish me/mental-health --dry-run" in done.stdout and "--format" in done.stdout
 
 
 def test_stats_account_for_every_row(doors: Doors) -> None:
