@@ -90,6 +90,7 @@ ALIVE = os.getpid()  # a process that is no DVC: a number that the system gave a
         (json.dumps({"write": {"/x": {"pid": ALIVE, "cmd": "dvc repro"}}, "read": {}}), f"names process {ALIVE}"),
         (json.dumps({"write": {}, "read": {"/x": [{"pid": 7, "cmd": "dvc"}, {"pid": 5, "cmd": "dvc"}]}}), "5, 7"),
     ],
+    ids=["torn", "empty", "no lock", "no process", "an alive one", "dead ones"],
 )
 def test_a_lock_left_behind_is_removed(where: Workspace, text: str, says: str) -> None:
     path = where.root / ".dvc/tmp/rwlock"
