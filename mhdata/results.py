@@ -29,7 +29,7 @@ class Lengths:
     p90: int
     p99: int
     longest: int
-    histogram: dict[str, int]  # powers of two -> texts up to that length and longer than half of it
+    histogram: dict[str, int]  # power of two -> texts up to that length and longer than half of it; none where none
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import os
 from collections import Counter
@@ -58,12 +60,11 @@ def _restored(found: dict[str, Any]) -> Statistics:
 
 
 def _count(workspace: Workspace) -> Statistics:
-    import numpy as np
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("source", "type", "tags", "license")}
-    lengths: dict[str, list[Any]] = {name: [] for name in TEXTS}
+    lengths: dict[str, Counter[int]] = {name: Counter() for name in TEXTS}
     rows = 0
     with pq.ParquetFile(workspace.merged) as file:
         for batch in file.iter_batches(columns=[*counts, *TEXTS]):
@@ -73,7 +74,8 @@ def _count(workspace: Workspace) -> Statistics:
                 found = pc.value_counts(values)
                 counter.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
             for name in TEXTS:
-                lengths[name].append(pc.utf8_length(batch[name].drop_null()).to_numpy(zero_copy_only=False))
+                found = pc.value_counts(pc.utf8_length(batch[name].drop_null()))
+                lengths[name].update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
     accounted = accounts(workspace)
     sides: Counter[str] = Counter()
     for account in accounted:
@@ -86,7 +88,7 @@ def _count(workspace: Workspace) -> Statistics:
         _ranked(counts["tags"]),
         _ranked(counts["license"]),
         dict(sides),
-        {name: _quantiles(np.concatenate(parts)) for name, parts in lengths.items() if sum(map(len, parts))},
+        {name: _lengths(counts) for name, counts in lengths.items() if counts},
         tuple(accounted),
     )
 
@@ -95,24 +97,23 @@ def _ranked(counter: Counter[str]) -> dict[str, int]:
     return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _quantiles(values: Any) -> Lengths:
-    import numpy as np
+def _lengths(counts: Counter[int]) -> Lengths:
+    """Quantiles and histogram of the lengths, each with how many texts have it.
 
-    p50, p90, p99, longest = (int(value) for value in np.quantile(values, (0.5, 0.9, 0.99, 1.0), method="lower"))
-    return Lengths(p50, p90, p99, longest, _histogram(values))
-
-
-def _histogram(values: Any) -> dict[str, int]:
-    """Texts by length: for each power of two, how many are as long, or shorter but longer than the power before it.
-
-    >>> import numpy as np
-    >>> _histogram(np.array([0, 1, 2, 3, 4, 5, 9]))
-    {'1': 2, '2': 1, '4': 2, '8': 1, '16': 1}
+    >>> _lengths(Counter({0: 1, 3: 2, 4: 1, 9: 6}))
+    Lengths(p50=9, p90=9, p99=9, longest=9, histogram={'1': 1, '4': 3, '16': 6})
     """
-    import numpy as np
+    ordered = sorted(counts.items())
+    histogram: Counter[int] = Counter()
+    for length, texts in ordered:
+        histogram[1 << max(length - 1, 0).bit_length()] += texts
+    ends = list(itertools.accumulate(texts for _, texts in ordered))
 
-    powers = np.ceil(np.log2(np.maximum(values, 1))).astype(np.int64)
-    return {str(1 << power): int(count) for power, count in enumerate(np.bincount(powers))}
+    def at(share: float) -> int:
+        """The length of the text that stands at this share of all, in order of length."""
+        return ordered[bisect.bisect_right(ends, int(share * (ends[-1] - 1)))][0]
+
+    return Lengths(at(0.5), at(0.9), at(0.99), at(1), {str(top): texts for top, texts in histogram.items()})
 
 
 def accounts(workspace: Workspace) -> list[Account]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -195,6 +196,8 @@ def test_distributions_count_every_row_and_every_text(where: Workspace, merged: 
         tops = [int(top) for top in lengths["histogram"]]
         by_hand = Counter(next(top for top in tops if length <= top) for length in texts)
         assert lengths["histogram"] == {str(top): by_hand[top] for top in tops}
+        quantiles = np.quantile(texts, (0.5, 0.9, 0.99, 1), method="lower").tolist()
+        assert [lengths[key] for key in ("p50", "p90", "p99", "longest")] == quantiles
     assert found["screens"]["crisis"]["flag"] > 0
     assert statistics.of(where) == statistics.of(where), "what is stored is what was counted"
 

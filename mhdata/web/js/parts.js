@@ -96,6 +96,11 @@ export function texts(row, mark = "") {
     row.sensitive, why(row.findings));
 }
 
+/** A raw row as it came; long ones scroll, so the keyboard can get into them. */
+export function raw(text) {
+  return h("pre", { class: "raw", tabindex: "0", role: "region", "aria-label": "Raw row" }, text);
+}
+
 /** A choice; `options`: [value, text]. */
 export function choice(name, label, options, value) {
   const select = h("select", { name, id: `choose-${name}` },

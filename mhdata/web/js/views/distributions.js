@@ -25,10 +25,11 @@ export async function render(body, params, signal) {
 }
 
 function length(name, lengths) {
-  const counts = Object.entries(lengths.histogram).map(([top, rows]) => [Number(top), rows]);
-  const first = counts.findIndex(([, rows]) => rows);
+  const tops = Object.keys(lengths.histogram).map(Number);
+  const counts = [];
+  for (let top = Math.min(...tops); top <= Math.max(...tops); top *= 2) counts.push([top, lengths.histogram[top] ?? 0]);
   return [
-    histogram(`Characters of ${words(name)}, by powers of two`, counts.slice(first).map(([top, rows]) => [`≤ ${compact(top)}`, rows])),
+    histogram(`Characters of ${words(name)}, by powers of two`, counts.map(([top, rows]) => [`≤ ${compact(top)}`, rows])),
     table(`Quantiles of the length of ${words(name)}`, [
       ["Half up to", () => number(lengths.p50), "num"],
       ["90 % up to", () => number(lengths.p90), "num"],

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { fill, h, number, words } from "../dom.js";
-import { badge, choice, field, filters, pages, rowLink, table } from "../parts.js";
+import { badge, choice, field, filters, pages, raw, rowLink, table } from "../parts.js";
 import { veiled } from "../veil.js";
 
 export async function render(body, params, signal) {
@@ -34,7 +34,7 @@ function quarantined(rows) {
       h("a", { href: `#/row?name=${encodeURIComponent(`${row.source}:${row.file}:${row.row}`)}` }, `row ${row.row}`)),
     h("div", { class: "quiet small" }, row.file)], "narrow"],
     ["Raw row", (row) => (row.raw
-      ? veiled(h("pre", { class: "raw" }, row.raw), true, `${number(row.characters)} characters`)
+      ? veiled(raw(row.raw), true, `${number(row.characters)} characters`)
       : h("span", { class: "quiet" }, "not kept: it can name people")), "main"],
   ], rows);
 }

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { fill, h, number, words } from "../dom.js";
-import { badge, card, labels, rowLink, table, why } from "../parts.js";
+import { badge, card, labels, raw, rowLink, table, why } from "../parts.js";
 import { veiled } from "../veil.js";
 
 const STATES = {
@@ -25,7 +25,7 @@ export async function render(body, params, signal) {
     row.record ? conversation(row, reason) : null,
     h("div", { class: "columns" }, lineage(row), row.record ? exported(row) : null),
     row.duplicates?.length || row.cluster ? relatives(row) : null,
-    row.raw ? raw(row, reason) : null);
+    row.raw ? upstream(row, reason) : null);
 }
 
 function conversation(row, reason) {
@@ -119,12 +119,12 @@ function relatives(row) {
       row.cluster.rows.filter((other) => other.id !== row.id).slice(0, 50).map((other) => [rowLink(other.id), ` of ${other.source} `])) : null);
 }
 
-function raw(row, reason) {
+function upstream(row, reason) {
   let text = row.raw;
   try {
     text = JSON.stringify(JSON.parse(row.raw), null, 2);
   } catch {
     // a row that is no JSON is shown as it came
   }
-  return card("Upstream row", veiled(h("pre", { class: "raw" }, text), row.sensitive, reason));
+  return card("Upstream row", veiled(raw(text), row.sensitive, reason));
 }
