@@ -34,6 +34,17 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def renamed(path: Path) -> Iterator[Path]:
+    """As `atomic`, for parts in a scratch folder: they need not outlive a power cut."""
+    part = _part(path)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success flush its files to disk and put it in the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,23 +12,34 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages import deny, errors, ledger, licenses, params, policy, record
+from stages import deny, engine, errors, ledger, licenses, params, policy, record
 from stages.dedup import exact, near
 from stages.dedup.links import ANSWER, METHODS, NEAR, Links, Places, near_links
+from stages.engine import Each
 from stages.engine.keys import KeySpill
 from stages.files import atomic, scratch
 from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
 from stages.ledger import Ledger
 from stages.params import Merge, Params, Source
-from stages.storage import CsvSink, JsonArraySink, ParquetSink, aligned, json_lists, read_batches
+from stages.storage import (
+    CsvSink,
+    JsonArraySink,
+    ParquetSink,
+    aligned,
+    group_rows,
+    json_lists,
+    read_batches,
+    read_rows,
+)
 
+SKETCHED = 8  # row groups that one task of the near-duplicate search reads
 EXCEL_CELL = 32_767  # characters; Excel cuts longer cells
 COMPARED = ["id", "type", "turns", *exact.COMPARED]
 
@@ -58,6 +69,15 @@ class Part:
     denied: frozenset[bytes]
 
 
+class Unit(NamedTuple):
+    """Row groups of one source's records side by side: what is worked on at once. Cut by the data alone."""
+
+    number: int
+    part: int
+    start: int  # its rows, among those of the source
+    stop: int
+
+
 class Batch(NamedTuple):
     """Rows of one source with their attributes, the place of the first among all rows, and what is said of them."""
 
@@ -81,13 +101,14 @@ def main() -> None:
         accounts[key].rows_in = pq.read_metadata(_records(key)).num_rows
     parts = list(_parts(settings, accounts))
     total = sum(account.rows_in for account in accounts.values())
-    with scratch(MERGED_TABLE) as folder:
+    size = sum(_records(key).stat().st_size for key in order)
+    with scratch(MERGED_TABLE) as folder, engine.started(settings.engine, size) as each:
         places = Places(total)
         links = Links(folder, total)
-        _find_exact(parts, places, links, folder)
-        found = _find_near(parts, settings.merge, places, folder)
+        _find_exact(each, parts, places, links, folder)
+        found = _find_near(each, parts, settings.merge, places, folder)
         links.close(_near_links(parts, found, places, settings.merge))
-        _write(parts, links, _clusters(parts, places, found), accounts)
+        _write(each, parts, links, _clusters(parts, places, found), accounts)
     for name, count in found.counts.items():
         print(f"near-duplicates: {name} {count}")
     ledger.write_folder("merge", accounts)
@@ -106,11 +127,24 @@ def _records(key: str) -> Path:
     return NORMALIZED / f"{key}.parquet"
 
 
-def _judged(part: Part, columns: list[str] | None = None) -> Iterator[Batch]:
-    """The rows of a source with what the deny list, the profile and the policy say, in that order."""
-    place = part.start
+def _units(parts: list[Part], groups: int) -> Iterator[Unit]:
+    """All rows, so many row groups at a time."""
+    number = 0
+    for place, part in enumerate(parts):
+        rows = group_rows(_records(part.key))
+        ends = [0, *np.cumsum(rows).tolist()]
+        for first in range(0, len(rows), groups):
+            yield Unit(number, place, ends[first], ends[min(first + groups, len(rows))])
+            number += 1
+
+
+def _judged(parts: list[Part], unit: Unit, columns: list[str] | None = None) -> Iterator[Batch]:
+    """The rows of a unit with what the deny list, the profile and the policy say, in that order."""
+    part = parts[unit.part]
+    place = part.start + unit.start
     for rows, attributes in aligned(
-        read_batches(_records(part.key), columns), read_batches(SCREENED / f"{part.key}.parquet")
+        read_rows(_records(part.key), unit.start, unit.stop, columns),
+        read_rows(SCREENED / f"{part.key}.parquet", unit.start, unit.stop),
     ):
         verdict = part.rules.judge(policy.findings(rows, attributes), len(rows))
         reasons = verdict.dropped if part.allowed else ["license"] * len(rows)
@@ -123,33 +157,54 @@ def _judged(part: Part, columns: list[str] | None = None) -> Iterator[Batch]:
 # --- duplicates ----------------------------------------------------------------------------------------------
 
 
-def _find_exact(parts: list[Part], places: Places, links: Links, folder: Path) -> None:
+def _find_exact(each: Each, parts: list[Part], places: Places, links: Links, folder: Path) -> None:
     """Put the links of exact duplicates into `links`, and mark in `places` the rows that stay so far."""
     keys = KeySpill(folder / "exact", exact.KEY)
-    for part in parts:
-        for batch in _judged(part, COMPARED):
-            stays = batch.stays
-            numbers = batch.place + np.flatnonzero(stays)
-            places.taken[numbers] = True
-            rows = batch.rows.filter(pa.array(stays))
-            keys.add(exact.keys(rows, part.source.priority, part.source.keep_all, numbers))
-    for found in exact.duplicates(keys.partitions()):
-        places.taken[found.removed["place"]] = False
-        links.add_exact(found)
+    for found in each(partial(_keys, parts), _units(parts, 1)):
+        places.taken[found["place"]] = True
+        keys.add(found)
+    for removed in exact.duplicates(keys.partitions()):
+        places.taken[removed.removed["place"]] = False
+        links.add_exact(removed)
 
 
-def _find_near(parts: list[Part], settings: Merge, places: Places, folder: Path) -> near.Found:
+def _keys(parts: list[Part], unit: Unit) -> np.ndarray:
+    """Keys (dtype exact.KEY) of the rows of a unit that nothing takes out."""
+    source = parts[unit.part].source
+    found = [np.empty(0, exact.KEY)]
+    for batch in _judged(parts, unit, COMPARED):
+        stays = batch.stays
+        rows = batch.rows.filter(pa.array(stays))
+        found.append(exact.keys(rows, source.priority, source.keep_all, batch.place + np.flatnonzero(stays)))
+    return np.concatenate(found)
+
+
+def _find_near(each: Each, parts: list[Part], settings: Merge, places: Places, folder: Path) -> near.Found:
     """Search the rows that stay so far; positions in the result are numbers among these."""
-    with near.Writer(folder / "near", unit=0) as writer:
-        for number, part in enumerate(parts if settings.near else []):
-            may_leave = part.source.near and not part.source.keep_all
-            place = part.start
-            for rows in read_batches(_records(part.key), COMPARED):
-                rows_left = rows.filter(pa.array(places.taken[place : place + len(rows)]))
-                writer.add(rows_left, near.ranks(number, rows_left["id"]), may_leave)
-                place += len(rows)
+    spills = folder / "near"
+    spills.mkdir()
+    if settings.near:
+        starts = [part.start for part in parts]
+        taken = (
+            (unit, places.taken[starts[unit.part] + unit.start : starts[unit.part] + unit.stop])
+            for unit in _units(parts, SKETCHED)
+        )
+        for _ in each(partial(_sketch, parts, spills), taken):
+            pass
     rules = near.Rules(_fraction(settings.remove), _fraction(settings.together), settings.short, settings.answers)
-    return near.find(folder / "near", rules)
+    return near.find(spills, rules, each)
+
+
+def _sketch(parts: list[Part], spills: Path, work: tuple[Unit, np.ndarray]) -> None:
+    """Spill what the search compares of the rows of a unit that were not taken out before."""
+    unit, taken = work
+    part, done = parts[unit.part], 0
+    may_leave = part.source.near and not part.source.keep_all
+    with near.Writer(spills, unit.number) as writer:
+        for rows in read_rows(_records(part.key), unit.start, unit.stop, COMPARED):
+            left = rows.filter(pa.array(taken[done : done + len(rows)]))
+            writer.add(left, near.ranks(unit.part, left["id"]), may_leave)
+            done += len(rows)
 
 
 def _fraction(value: float) -> Fraction:
@@ -173,7 +228,7 @@ def _ids_at(parts: list[Part], places: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """The ids (two uint64 arrays) of rows at sorted places."""
     high, low = np.empty(len(places), "u8"), np.empty(len(places), "u8")
     done = 0
-    for part in parts:
+    for part in parts if len(places) else ():
         place = part.start
         for batch in read_batches(_records(part.key), ["id"]):
             stop = int(np.searchsorted(places, place + len(batch)))
@@ -187,8 +242,27 @@ def _ids_at(parts: list[Part], places: np.ndarray) -> tuple[np.ndarray, np.ndarr
 # --- what is written -------------------------------------------------------------------------------------------
 
 
-def _write(parts: list[Part], links: Links, clusters: Clusters, accounts: dict[str, Ledger]) -> None:
-    names, starts = np.array([part.key for part in parts]), np.array([part.start for part in parts])
+class Rendered(NamedTuple):
+    """What one unit adds to each file."""
+
+    kept: pa.RecordBatch
+    json: pa.Buffer
+    csv: pa.Buffer
+    evidence: pa.RecordBatch
+    dropped: pa.RecordBatch
+    account: Ledger
+
+
+class Task(NamedTuple):
+    """A unit with the links of its rows and the clusters that they are in."""
+
+    unit: Unit
+    removed: np.ndarray
+    stands_for: np.ndarray
+    clusters: Clusters
+
+
+def _write(each: Each, parts: list[Part], links: Links, clusters: Clusters, accounts: dict[str, Ledger]) -> None:
     with (
         atomic(MERGED_TABLE) as parquet,
         atomic(MERGED_TABLE.with_suffix(".json")) as json,
@@ -197,37 +271,57 @@ def _write(parts: list[Part], links: Links, clusters: Clusters, accounts: dict[s
         atomic(MERGED / "dropped.parquet") as dropped,
     ):
         whole = ParquetSink(parquet, record.MERGED, published=True)
-        public = Public(JsonArraySink(json), CsvSink(csv, record.PUBLIC))
+        array, cells = JsonArraySink(json), CsvSink(csv, record.PUBLIC)
         evidence = ParquetSink(duplicates, DUPLICATES, published=True)
         left = ParquetSink(dropped, DROPPED, published=True)
-        for part in parts:
-            for batch in _judged(part):
-                stop = batch.place + len(batch.rows)
-                removed = links.removed.take(stop)
-                kept = _kept(part, batch, removed, links.stands_for.take(stop), clusters)
-                evidence.write(_evidence(removed, part.key, names, starts))
-                left.write(_dropped(batch, part.key))
-                whole.write(kept)
-                public.write(kept)
-                _account(accounts[part.key], batch, kept, removed)
-        for sink in (whole, public, evidence, left):
+        for made in each(partial(_render, parts), _rendering(parts, links, clusters)):
+            whole.write(made.kept)
+            array.append(made.json)
+            cells.append(made.csv)
+            evidence.write(made.evidence)
+            left.write(made.dropped)
+            _add(accounts[made.account.source], made.account)
+        for sink in (whole, array, cells, evidence, left):
             sink.close()
 
 
-class Public:
-    """The six public fields as JSON and as CSV."""
+def _rendering(parts: list[Part], links: Links, clusters: Clusters) -> Iterator[Task]:
+    for unit in _units(parts, 1):
+        start, stop = (parts[unit.part].start + row for row in (unit.start, unit.stop))
+        yield Task(unit, links.removed.take(stop), links.stands_for.take(stop), clusters.between(start, stop))
 
-    def __init__(self, json: JsonArraySink, csv: CsvSink) -> None:
-        self._json, self._csv = json, csv
 
-    def write(self, kept: pa.RecordBatch) -> None:
-        rows = kept.select(list(record.PUBLIC))
-        self._json.write(rows)
-        self._csv.add(rows.set_column(rows.schema.get_field_index("tags"), "tags", json_lists(rows["tags"])))
+def _render(parts: list[Part], task: Task) -> Rendered:
+    part = parts[task.unit.part]
+    account = Ledger("merge", part.key)
+    kept, evidence, dropped = [], [], []
+    for batch in _judged(parts, task.unit):
+        start, stop = batch.place, batch.place + len(batch.rows)
+        removed, stands_for = (_between(found, start, stop) for found in (task.removed, task.stands_for))
+        kept.append(_kept(part, batch, removed, stands_for, task.clusters))
+        evidence.append(_evidence(removed, part.key, parts))
+        dropped.append(_dropped(batch, part.key))
+        _account(account, batch, kept[-1], removed)
+    rows = _one(kept, record.MERGED)
+    public = rows.select(list(record.PUBLIC))
+    cells = public.set_column(public.schema.get_field_index("tags"), "tags", json_lists(public["tags"]))
+    return Rendered(
+        rows,
+        JsonArraySink.made(public),
+        CsvSink.made(cells),
+        _one(evidence, DUPLICATES),
+        _one(dropped, DROPPED),
+        account,
+    )
 
-    def close(self) -> None:
-        self._json.close()
-        self._csv.close()
+
+def _between(links: np.ndarray, start: int, stop: int) -> np.ndarray:
+    first, last = np.searchsorted(links["place"], [start, stop])
+    return links[first:last]
+
+
+def _one(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    return pa.concat_batches([pa.RecordBatch.from_pylist([], schema), *batches])
 
 
 def _kept(part: Part, batch: Batch, removed: np.ndarray, stands_for: np.ndarray, clusters: Clusters) -> pa.RecordBatch:
@@ -251,8 +345,9 @@ def _ids(high: np.ndarray, low: np.ndarray) -> list[str]:
     return [f"{hi:016x}{lo:016x}" for hi, lo in zip(high.tolist(), low.tolist(), strict=True)]
 
 
-def _evidence(links: np.ndarray, key: str, names: np.ndarray, starts: np.ndarray) -> pa.RecordBatch:
+def _evidence(links: np.ndarray, key: str, parts: list[Part]) -> pa.RecordBatch:
     """Rows of duplicates.parquet for the rows of one batch that left."""
+    names, starts = np.array([part.key for part in parts]), np.array([part.start for part in parts])
     kept_source = names[np.searchsorted(starts, links["kept_place"], side="right") - 1]
     columns = [
         pa.array(_ids(links["id_hi"], links["id_lo"]), pa.string()),
@@ -281,6 +376,11 @@ class Clusters:
     places: np.ndarray
     high: np.ndarray
     low: np.ndarray
+
+    def between(self, start: int, stop: int) -> Clusters:
+        """Those of the rows from one place to another."""
+        first, last = np.searchsorted(self.places, [start, stop])
+        return Clusters(self.places[first:last], self.high[first:last], self.low[first:last])
 
     def names(self, place: int, count: int) -> pa.Array:
         """The cluster of each of `count` rows from `place` on; null for a row on its own."""
@@ -313,21 +413,37 @@ def _account(account: Ledger, batch: Batch, kept: pa.RecordBatch, removed: np.nd
     tags = [name for row, names in batch.verdict.tags.items() if stays[row] for name in names]
     cells = [kept[name] for name in ("input", "response", "rejected_response")]
     details = account.details
-    _add(details, "held", int((batch.verdict.held & stays).sum()))
-    _add(details, "redacted", int((batch.verdict.redact & stays).sum()))
-    _add(details, "cells_cut_by_excel", sum(_true(pc.greater(pc.utf8_length(c), EXCEL_CELL)) for c in cells))
-    _add(details, "cells_like_formulas", sum(_true(pc.match_substring_regex(c, FORMULA)) for c in cells))
-    _add(details, "cells_like_null", sum(_true(pc.match_substring_regex(c, LOOKS_NULL)) for c in cells))
+    _count(details, "held", int((batch.verdict.held & stays).sum()))
+    _count(details, "redacted", int((batch.verdict.redact & stays).sum()))
+    _count(details, "cells_cut_by_excel", sum(_true(pc.greater(pc.utf8_length(c), EXCEL_CELL)) for c in cells))
+    _count(details, "cells_like_formulas", sum(_true(pc.match_substring_regex(c, FORMULA)) for c in cells))
+    _count(details, "cells_like_null", sum(_true(pc.match_substring_regex(c, LOOKS_NULL)) for c in cells))
     for names, label in (
         (tags, "findings"),
         ([METHODS[m] for m in removed["method"].tolist()], "duplicates_by_method"),
     ):
         for name in names:
-            _add(details.setdefault(label, {}), name, 1)
+            _count(details.setdefault(label, {}), name, 1)
 
 
-def _add(figures: dict[str, int], name: str, count: int) -> None:
+def _count(figures: dict[str, int], name: str, count: int) -> None:
     figures[name] = figures.get(name, 0) + count
+
+
+def _add(account: Ledger, more: Ledger) -> None:
+    """Add what one unit came to."""
+    account.rows_out += more.rows_out
+    account.duplicates += more.duplicates
+    account.rejected.update(more.rejected)
+    _sum(account.details, more.details)
+
+
+def _sum(figures: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, dict):
+            _sum(figures.setdefault(name, {}), value)
+        else:
+            _count(figures, name, value)
 
 
 def _true(flags: pa.Array) -> int:

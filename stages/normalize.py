@@ -1,7 +1,8 @@
 """normalize: upstream rows to records. `python -m stages.normalize <source>`
 
-Two passes. The first reads, checks and maps each unit of data on its own and spills drafts; the second
-numbers equal rows, which ids without an upstream key need, and writes the records.
+Two passes. The first reads, checks and maps each unit of data on its own, wherever the engine runs it, and spills
+records as if no two rows were equal; the second numbers the equal rows, which ids without an upstream key need, and
+writes the table. A source that makes records of several rows spills drafts instead, for the second pass to gather.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 from stages import engine, errors, ledger, params, readers, record, sources, text
 from stages.engine.keys import KeySpill, hash128, hexes, run_starts
 from stages.errors import SourceError
-from stages.files import atomic, read_json, scratch
+from stages.files import atomic, read_json, renamed, scratch
 from stages.layout import LEDGER, NORMALIZED, QUARANTINE, RAW
 from stages.ledger import Ledger
 from stages.params import Source
@@ -62,7 +63,9 @@ def main(key: str) -> None:
     with scratch(NORMALIZED / f"{key}.parquet") as folder:
         tasks = list(_tasks(key, receipt, folder))
         size = sum(entry["bytes"] for entry in receipt["files"])
-        done = list(engine.run(functools.partial(_first_pass, source=source), tasks, settings.engine, size))
+        first = functools.partial(_first_pass, source=source, receipt=receipt)
+        with engine.started(settings.engine, size) as each:
+            done = list(each(first, tasks))
         account = Ledger("normalize", key)
         _check_files(key, done, source)
         with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:
@@ -81,18 +84,22 @@ def _tasks(key: str, receipt: dict[str, Any], folder: Path) -> Iterator[Task]:
 # --- first pass: one unit ------------------------------------------------------------------------------
 
 
-def _first_pass(task: Task, source: Source) -> Done:
+def _first_pass(task: Task, source: Source, receipt: dict[str, Any]) -> Done:
     module = sources.load(task.source)
     schema = module.raw(source)
+    gathered = hasattr(module, "gather")
     rejected: Counter[str] = Counter()
     examples: dict[str, str] = {}
     rows = 0
     label = f"{task.source}: {task.file}"
     with (
-        pa.OSFile(str(task.spill), "wb") as out,
-        pa.ipc.new_stream(out, SPILLED) as spill,
-        task.spill.with_suffix(".keys").open("wb") as keys,
-        task.spill.with_suffix(".jsonl").open("wb") as rejects,
+        renamed(task.spill) as records,
+        renamed(task.spill.with_suffix(".keys")) as identities,
+        renamed(task.spill.with_suffix(".jsonl")) as rejected_rows,
+        pa.OSFile(str(records), "wb") as out,
+        pa.ipc.new_stream(out, SPILLED if gathered else record.SCHEMA) as spill,
+        identities.open("wb") as keys,
+        rejected_rows.open("wb") as rejects,
     ):
         for batch in readers.read(task.unit, schema, label):
             drafts, identity, faults = transform(batch, task, module, source)
@@ -101,6 +108,8 @@ def _first_pass(task: Task, source: Source) -> Done:
                 rejected[fault.reason] += 1
                 examples.setdefault(fault.reason, f"row {fault.row}: {fault.message}")
             rejects.write(_quarantined(task.source, task.file, faults))
+            if not gathered:
+                drafts = _records(task.source, source, receipt, drafts, identity, np.zeros(len(drafts), np.int64))
             spill.write_batch(drafts)
             keys.write(identity.tobytes())
     return Done(task, rows, rejected, examples)
@@ -310,28 +319,53 @@ def _second_pass(
 ) -> None:  # fmt: skip
     numbers = _numbers(spills, folder)
     sink = ParquetSink(records, record.SCHEMA)
-    place = 0
     with quarantine.open("ab") as rejects:
-        for drafts, identity in _gathered(key, source, spills, folder):
-            bad = pc.is_valid(drafts["reject"])
-            batch = _records(key, source, receipt, drafts, identity, _number_of(numbers, place, len(drafts)))
-            place += len(drafts)
-            if pc.any(bad).as_py():
-                rejects.write(_gathered_out(key, receipt, drafts.filter(bad), account))
-                batch = batch.filter(pc.invert(bad))
+        if spills and hasattr(sources.load(key), "gather"):
+            batches = _gathered(key, source, receipt, spills, folder, numbers, rejects, account)
+        else:
+            batches = _renumbered(key, spills, numbers)
+        for batch in batches:
             sink.write(batch)
             account.rows_out += len(batch)
     sink.close()
 
 
+def _renumbered(key: str, spills: list[Path], numbers: tuple[np.ndarray, np.ndarray]) -> Iterator[pa.RecordBatch]:
+    """The records of all units; a row that others before it equal gets the id of its number."""
+    place = 0
+    for path in spills:
+        identity, done = np.fromfile(path.with_suffix(".keys"), KEY), 0
+        for batch in _read_spill(path):
+            own = _number_of(numbers, place, len(batch))
+            again = np.flatnonzero(own)
+            if len(again):
+                ids = _ids(key, identity[done + again], own[again])
+                mask = pa.array(own > 0)
+                batch = batch.set_column(0, record.SCHEMA.field("id"), pc.replace_with_mask(batch["id"], mask, ids))
+            yield batch
+            place, done = place + len(batch), done + len(batch)
+
+
 def _gathered(
-    key: str, source: Source, spills: list[Path], folder: Path
-) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    """All drafts with their identities, in order; through the source's `gather` where it has one."""
-    gather = getattr(sources.load(key), "gather", None) if spills else None
-    batches = (b for path in spills for b in _read_spill(path))
-    if gather is not None:
-        batches = gather(lambda: (b for path in spills for b in _read_spill(path)), folder, source)
+    key: str, source: Source, receipt: dict[str, Any], spills: list[Path], folder: Path,
+    numbers: tuple[np.ndarray, np.ndarray], rejects: BinaryIO, account: Ledger,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """The records that the source's `gather` makes of the drafts."""
+    place = 0
+    for drafts, identity in _drafts(key, source, spills, folder):
+        bad = pc.is_valid(drafts["reject"])
+        batch = _records(key, source, receipt, drafts, identity, _number_of(numbers, place, len(drafts)))
+        place += len(drafts)
+        if pc.any(bad).as_py():
+            rejects.write(_gathered_out(key, receipt, drafts.filter(bad), account))
+            batch = batch.filter(pc.invert(bad))
+        yield batch
+
+
+def _drafts(key: str, source: Source, spills: list[Path], folder: Path) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """All drafts as the source's `gather` gives them, with their identities, in order."""
+    gather = getattr(sources.load(key), "gather")  # noqa: B009 - optional in the protocol
+    batches = gather(lambda: (b for path in spills for b in _read_spill(path)), folder, source)
     keys = (np.fromfile(path.with_suffix(".keys"), KEY) for path in spills)
     pending = np.empty(0, KEY)
     for batch in batches:
@@ -375,17 +409,22 @@ def _records(
     key: str, source: Source, receipt: dict[str, Any], drafts: pa.RecordBatch, identity: np.ndarray, numbers: np.ndarray
 ) -> pa.RecordBatch:
     count = len(drafts)
-    names = zip(hexes(identity), numbers.tolist(), strict=True)
-    ids = hexes(hash128(pa.array([f"{key}/{name}/{number}" for name, number in names], pa.string())))
     columns = {name: drafts[name] for name in record.SCHEMA.names if name in sources.DRAFT.names}
     columns |= {
-        "id": pa.array(ids, pa.string()),
+        "id": _ids(key, identity, numbers),
         "source": pa.repeat(key, count),
         "license": pa.repeat(source.license, count),
         "group": _groups(sources.load(key).GROUP, drafts["group"]),
         "origin": _origin(source, receipt, drafts),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in record.SCHEMA.names], schema=record.SCHEMA)
+
+
+def _ids(key: str, identity: np.ndarray, numbers: np.ndarray) -> pa.StringArray:
+    """The id of each row: hash of the source, the row's identity and its number among equal ones."""
+    names = zip(hexes(identity), numbers.tolist(), strict=True)
+    hashed = hash128(pa.array([f"{key}/{name}/{number}" for name, number in names], pa.string()))
+    return pa.array(hexes(hashed), pa.string())
 
 
 def _groups(kind: str, texts: pa.StringArray) -> pa.Array:

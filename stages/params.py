@@ -271,6 +271,11 @@ class Export(Strict, frozen=True, kw_only=True):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels holds a name twice: take one out")
 
+    @property
+    def unit(self) -> str:
+        """What lengths are counted in."""
+        return self.tokenizer or "characters"
+
 
 class Card(Strict, frozen=True, kw_only=True):
     """What the published dataset is called: names and a date that no stage can know."""

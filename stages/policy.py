@@ -27,7 +27,7 @@ from stages.params import Action, Params
 ACTIONS = ("keep", "tag", "hold", "redact", "drop")  # each one outweighs those before it
 HELD_BACK = ("chat", "pairs", "kto")  # kinds of export that a held row does not enter
 OWN_RISK = ("suicidal_passive", "suicidal_active", "attempt_recent", "self_harm")  # categories that ask for a referral
-NO_REPLY = pa.array(["behavioral-experiment", "classification"])  # types whose response is a choice or a label
+NO_REPLY = ("behavioral-experiment", "classification")  # types whose response is a choice or a label
 REFERRED = ("crisis_line", "emergency")
 
 
@@ -137,7 +137,7 @@ def _crisis(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
         hits = pc.is_in(categories.flatten(), pa.array(OWN_RISK))
         own[pc.list_parent_indices(categories).filter(hits).to_numpy()] = True
         kind = pc.struct_field(attributes["referral"], "kind")
-        answered = pc.invert(pc.is_in(batch["type"], NO_REPLY))
+        answered = pc.invert(pc.is_in(batch["type"], pa.array(NO_REPLY)))
         referred = pc.fill_null(pc.is_in(kind, pa.array(REFERRED)), False)
         yield _named(pc.and_(pc.and_(flag, pa.array(own)), pc.and_not(answered, referred)), "crisis-unreferred")
 
@@ -149,7 +149,7 @@ def _quality(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
 
 
 def _language(attributes: pa.RecordBatch, batch: pa.RecordBatch) -> Found:
-    spoken = pc.invert(pc.is_in(batch["type"], NO_REPLY))
+    spoken = pc.invert(pc.is_in(batch["type"], pa.array(NO_REPLY)))
     # `_other`: a second language that fills a part of the text, as in an answer given in two languages
     for field, counts in (("input", True), ("input_other", True), ("response", spoken), ("response_other", spoken)):
         code = pc.struct_field(attributes["language"], field)

@@ -60,8 +60,9 @@ def _attributes(path: Path, settings: Params) -> Iterator[pa.RecordBatch]:
     metadata = pq.read_metadata(path)
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     work = functools.partial(_screen_group, path=path, settings=settings.screens)
-    for batches in engine.run(work, range(metadata.num_row_groups), settings.engine, size):
-        yield from batches
+    with engine.started(settings.engine, size) as each:
+        for batches in each(work, range(metadata.num_row_groups)):
+            yield from batches
 
 
 def _screen_group(group: int, path: Path, settings: Screens) -> list[pa.RecordBatch]:

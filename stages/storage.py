@@ -25,6 +25,24 @@ def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Re
             yield from file.read_row_group(group, columns=columns, use_threads=False).to_batches()
 
 
+def group_rows(path: Path) -> list[int]:
+    """Rows of each row group of a Parquet file."""
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+def read_rows(path: Path, start: int, stop: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Stream the rows from `start` to `stop` (excluded) of a Parquet file."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            last = first + file.metadata.row_group(group).num_rows
+            if first < stop and last > start:
+                rows = file.read_row_group(group, columns=columns, use_threads=False)
+                yield from rows.slice(max(start - first, 0), min(stop, last) - max(start, first)).to_batches()
+            first = last
+
+
 def aligned(*streams: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, ...]]:
     """Walk tables of the same rows side by side, in slices of equal length.
 
@@ -113,9 +131,17 @@ class JsonArraySink:
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Append rows of texts and lists of texts."""
-        if len(rows):
+        self.append(self.made(rows))
+
+    @staticmethod
+    def made(rows: pa.RecordBatch) -> pa.Buffer:
+        """The bytes of rows, to be appended."""
+        return json_rows(rows, ",\n") if len(rows) else pa.py_buffer(b"")
+
+    def append(self, made: pa.Buffer) -> None:
+        if made.size:
             self._file.write(self._gap)
-            self._file.write(json_rows(rows, ",\n")[:-2])
+            self._file.write(made[:-2])
             self._gap = b",\n"
 
     def close(self) -> None:
@@ -187,11 +213,20 @@ class CsvSink:
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Append rows of texts: the same bytes as `write`, faster."""
-        if len(rows):
-            cells = (text.apart(text.join(column).replace(b'"', b'""')) for column in rows.columns)
-            parts = [part for cell in cells for part in ('","', cell)]
-            self._file.flush()
-            self._file.buffer.write(_concatenated(['"', *parts[1:], '"\n']))
+        self.append(self.made(rows))
+
+    @staticmethod
+    def made(rows: pa.RecordBatch) -> pa.Buffer:
+        """The bytes of rows of texts, to be appended."""
+        if not len(rows):
+            return pa.py_buffer(b"")
+        cells = (text.apart(text.join(column).replace(b'"', b'""')) for column in rows.columns)
+        parts = [part for cell in cells for part in ('","', cell)]
+        return _concatenated(['"', *parts[1:], '"\n'])
+
+    def append(self, made: pa.Buffer) -> None:
+        self._file.flush()
+        self._file.buffer.write(made)
 
     def close(self) -> None:
         self._file.close()

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from stages.errors import ParamsError
 
-CHARACTERS = "characters"
+CHARACTERS = "characters"  # what params.Export.unit says where no tokenizer is declared
 
 # Where tiktoken keeps its rank files: TIKTOKEN_CACHE_DIR/<sha1 of the address it would fetch them from>.
 _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
@@ -29,11 +29,6 @@ def counter(tokenizer: str | None) -> Counter:
     [3, 0, 0]
     """
     return _tokens(tokenizer) if tokenizer else _characters
-
-
-def unit(tokenizer: str | None) -> str:
-    """The name of what is counted."""
-    return tokenizer or CHARACTERS
 
 
 class Lengths:

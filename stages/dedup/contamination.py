@@ -182,7 +182,7 @@ def _texts(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.StringArray, np.ndar
         if name in batch.schema.names and batch[name].null_count < len(batch):
             yield name, batch[name], np.arange(len(batch))
     if "turns" in batch.schema.names and "type" in batch.schema.names:
-        talks = pc.if_else(pc.is_in(batch["type"], VERBATIM), None, batch["turns"])
+        talks = pc.if_else(pc.equal(batch["type"], VERBATIM), None, batch["turns"])
         if talks.null_count < len(talks):
             rows = pc.list_parent_indices(talks).to_numpy()
             yield "turns", pc.struct_field(pc.list_flatten(talks), "content"), rows

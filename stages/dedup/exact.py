@@ -15,7 +15,7 @@ from stages.engine.keys import hash128, run_starts
 COMPARED = ("input", "response", "rejected_response")
 
 # Types whose rows are compared as they stand: in a transcript, punctuation and choice marks carry meaning.
-VERBATIM = pa.array(["behavioral-experiment"])
+VERBATIM = "behavioral-experiment"
 
 # One record per row: the hash of its text, who stays first (priority, then id), and its place among all rows.
 KEY = np.dtype(
@@ -32,7 +32,7 @@ class Removed(NamedTuple):
 
 def keys(batch: pa.RecordBatch, priority: int, keep: bool, places: np.ndarray) -> np.ndarray:
     """The dedup key of each record; `keep` marks rows that never leave as duplicates. Dtype KEY, shape (n,)."""
-    verbatim = pc.is_in(batch["type"], VERBATIM)
+    verbatim = pc.equal(batch["type"], VERBATIM)
     columns = [_compared(batch[name], verbatim) for name in COMPARED]
     hashes = hash128(pc.binary_join_element_wise(*columns, "\0", null_handling="replace", null_replacement="\0"))
     result = np.empty(len(batch), KEY)

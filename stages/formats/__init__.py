@@ -19,14 +19,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-import numpy as np
 import orjson
-import pyarrow as pa
 import xxhash
 
 from stages.params import Export
+
+if TYPE_CHECKING:  # a format that is not chosen does without
+    import numpy as np
+    import pyarrow as pa
 
 SIDES = ("train", "validation", "test")
 
@@ -226,7 +228,7 @@ class JsonLines:
         made = (self._convert(row, self._settings) for row in rows(batch))
         lines = [_line(one) for one in made] if self._each == 1 else [b"".join(map(_line, some)) for some in made]
         for side, shards in self._sides.items():
-            here = np.flatnonzero(sides == side)
+            here = (sides == side).nonzero()[0]
             shards.write([lines[n] for n in here], lengths[here], self._each)
         if self._both:
             self._both.write(lines, lengths, self._each)

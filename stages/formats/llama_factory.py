@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from stages.files import read_json
 from stages.formats import Made
 from stages.layout import LEDGER
 from stages.params import Export
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 KIND = "register"
 OUTS = ("dataset_info.json",)

@@ -6,13 +6,13 @@ promptfoo renders variables as templates and opens those that begin with file://
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any
 
 from stages.formats import JsonLines, Row, system_message
 from stages.params import Export
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KIND = "single"
 OUTS = ("promptfoo",)
@@ -29,10 +29,12 @@ def convert(row: Row, settings: Export) -> dict[str, Any]:
 
 
 def refuse(rows: pa.RecordBatch, settings: Export) -> pa.Array:
+    import pyarrow.compute as pc
+
     rendered = [
         pc.match_substring_regex(rows[name], r"\{\{|\{%|\{#|^(file|package)://") for name in ("input", "response")
     ]
-    return pc.if_else(pc.or_(*rendered), "template", None).cast(pa.string())
+    return pc.if_else(pc.or_(*rendered), "template", None).cast("string")
 
 
 def writer(folder: Path, settings: Export) -> JsonLines:

@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.errors import IncompleteError
-from stages.llm import answers, rounds
+from stages.llm import answers
 from stages.llm.answers import Answer, Spool
 from stages.llm.budget import PICO, Budget, cost, worst_case
 from stages.llm.endpoint import Access
-from stages.llm.rounds import Recipe, Settled
 from stages.params import Limits, Model, Price
+
+if TYPE_CHECKING:
+    from stages.llm.rounds import Recipe, Settled
 
 FREE = Price(prompt=0.0, completion=0.0)
 
@@ -35,6 +38,8 @@ class Job:
     quota: bool = True  # a slot that nothing can fill is a failure of the run
 
     def settle(self, held: dict[str, Answer], limits: Limits) -> Settled:
+        from stages.llm import rounds  # and with it pyarrow: mode off does without
+
         return rounds.settle(self.slots, self.recipe(), held, limits.max_attempts_per_slot)
 
 
@@ -132,6 +137,8 @@ def _conclude(job: Job, settings: Model, settled: Settled) -> None:
     """Say what is missing: an error unless the params take a partial result."""
     if not settled.open and not (settled.failed and job.quota):
         return
+    from stages.llm import rounds
+
     total = len(job.slots)
     if settled.open:
         parts = len(job.recipe().parts)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.layout import DATA
 from stages.llm import reply
 from stages.llm.prompts import Prompt
 from stages.llm.prose import Texts, foreign, loops
@@ -14,11 +13,9 @@ from stages.llm.request import Request, make
 from stages.llm.rounds import Candidate
 from stages.params import MinWords, Paraphrase
 from stages.paraphrase import leaks
-from stages.paraphrase.pages import FOLDER
 
 VERSION = 1  # raise when the same answers give other rows
 
-RESPONSES = FOLDER / "responses.jsonl"
 PROMPT = Path(__file__).parent / "prompts" / "round.txt"
 
 FIELDS = {"question": str, "answer": str}
@@ -28,11 +25,6 @@ SCHEMA: dict[str, Any] = {
     "required": list(FIELDS),
     "additionalProperties": False,
 }
-
-
-def fixture(origin: str) -> Path:
-    """Answers that came with the transcripts: for `sample` those of the scripted server, in git."""
-    return DATA / origin / "paraphrase" / "responses.jsonl"
 
 
 def prompt() -> Prompt:

@@ -19,7 +19,7 @@ from stages.llm.rounds import Row
 from stages.llm.tables import Made
 from stages.params import Paraphrase
 from stages.paraphrase import accept, pages
-from stages.paraphrase.pages import FOLDER, Page
+from stages.paraphrase.pages import FOLDER, RESPONSES, Page
 
 NAME = "paraphrase"
 
@@ -27,7 +27,7 @@ NAME = "paraphrase"
 def main() -> None:
     whole = params.load("origin", "paraphrase")
     settings = whole.paraphrase
-    cut, held, template = pages.read(), answers.read(accept.RESPONSES), accept.prompt()
+    cut, held, template = pages.read(), answers.read(RESPONSES), accept.prompt()
     wanted = [page for page in cut if page.skip is None]
     recipe = accept.Recipe(settings, pages.texts(pages.folder(whole.origin), wanted), template)
     settled = rounds.settle([p.page for p in wanted], recipe, held.answers, settings.limits.max_attempts_per_slot)
@@ -50,7 +50,7 @@ def main() -> None:
             f"paraphrase: {len(settled.open)} of {len(wanted)} pages have no answer: run `dvc repro -f -s "
             "paraphrase_generate` in mode live to ask for them, or set limits.allow_partial"
         )
-    source = tables.Source(NAME, "interview", settings.license, "transcript", accept.RESPONSES)
+    source = tables.Source(NAME, "interview", settings.license, "transcript", RESPONSES)
     tables.write_records(NAME, tables.records(source, made, held))
     account = tables.account(NAME, settled, len(rows) - len(made))
     account.rows_in += sum(page.skip is not None for page in cut)

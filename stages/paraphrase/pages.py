@@ -21,7 +21,7 @@ from stages.llm import answers
 from stages.params import Page as Cut
 
 FOLDER = DATA / "paraphrase"
-PAGES = FOLDER / "pages.jsonl"
+PAGES, RESPONSES = FOLDER / "pages.jsonl", FOLDER / "responses.jsonl"
 
 HUGE = 1.5  # times `words`: a page beyond it is cut
 REACH = 0.5  # of `words`: how far beyond its place a cut may move to fall before a turn
@@ -80,6 +80,11 @@ def pages(place: Path, cut: Cut) -> Iterator[Page]:
             yield Page(name, path.name, digest, encoding, start, end, words, speakers, None if words else "empty_page")
     if not seen:
         raise SourceError(f"{place} holds no transcript: put text files (*.txt) there, or set paraphrase.mode to off")
+
+
+def fixture(origin: str) -> Path:
+    """Answers that came with the transcripts: for `sample` those of the scripted server, in git."""
+    return DATA / origin / "paraphrase" / "responses.jsonl"
 
 
 def read() -> list[Page]:

@@ -22,7 +22,7 @@ def is_csv(file: str) -> bool:
     return file.lower().endswith(".csv")
 
 
-def units(path: Path, size: int = 64 << 20) -> list[Unit]:
+def units(path: Path, size: int = 16 << 20) -> list[Unit]:
     """Cut a file between rows near every `size` bytes; one of which that cannot be said for sure is one unit."""
     total = path.stat().st_size
     if total <= size:

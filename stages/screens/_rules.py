@@ -26,18 +26,30 @@ class Rule:
     name: str
     category: str
     level: int
-    anchor: re.Pattern[str]  # with the space before it
+    pattern: str
     past: bool  # what it finds lies in the past
     promote: int  # score from which a review becomes a flag; NEVER for a hint
+
+    @functools.cached_property
+    def anchor(self) -> re.Pattern[str]:
+        """With the space before it. Compiled when a text first holds a cue: few do, and start-up stays short."""
+        return re.compile(self.pattern)
 
 
 @dataclass(frozen=True)
 class Suppressor:
-    before: re.Pattern[str] | None
-    after: re.Pattern[str] | None
+    patterns: tuple[str | None, str | None]  # of what stands before and after
     only: frozenset[str]  # names of the rules that it is for; none: all
     spares: frozenset[str]  # names of rules and categories that it is not for
     past: bool
+
+    @functools.cached_property
+    def before(self) -> re.Pattern[str] | None:
+        return None if self.patterns[0] is None else re.compile(self.patterns[0])
+
+    @functools.cached_property
+    def after(self) -> re.Pattern[str] | None:
+        return None if self.patterns[1] is None else re.compile(self.patterns[1])
 
     def is_for(self, rule: Rule) -> bool:
         return not self.spares & {rule.name, rule.category} and (not self.only or rule.name in self.only)
@@ -120,7 +132,7 @@ def _settled(hits: list[Hit]) -> list[Hit]:
 
 @functools.cache
 def rules() -> Rules:
-    """The rules of data/crisis.yaml, compiled."""
+    """The rules of data/crisis.yaml."""
     raw = load("crisis.yaml")
     macros: dict[str, str] = {}
     for name, pattern in raw["macros"].items():
@@ -142,19 +154,18 @@ def rules() -> Rules:
 
 def _rule(name: str, category: str, entry: dict[str, Any], macros: dict[str, str]) -> Rule:
     level = entry.get("level", "flag") if category else "mention"
-    anchor = re.compile(rf" (?:{_expand(entry['match'], macros)})(?!\S)")  # a leading space: found fast
+    pattern = rf" (?:{_expand(entry['match'], macros)})(?!\S)"  # a leading space: found fast
     promote = NEVER if level == "hint" else entry.get("promote", -NEVER)
-    return Rule(name, category, LEVELS_OF_RULES[level], anchor, entry.get("past", False), promote)
+    return Rule(name, category, LEVELS_OF_RULES[level], pattern, entry.get("past", False), promote)
 
 
 def _suppressor(entry: dict[str, Any], macros: dict[str, str]) -> Suppressor:
-    def compiled(side: str, form: str) -> re.Pattern[str] | None:
-        pattern = entry.get(side)
-        return None if pattern is None else re.compile(form.format(_expand(str(pattern), macros)))
+    def side(name: str, form: str) -> str | None:
+        pattern = entry.get(name)
+        return None if pattern is None else form.format(_expand(str(pattern), macros))
 
     return Suppressor(
-        before=compiled("before", r"(?<!\S)(?:{})$"),
-        after=compiled("after", r"(?:{})(?!\S)"),
+        patterns=(side("before", r"(?<!\S)(?:{})$"), side("after", r"(?:{})(?!\S)")),
         only=frozenset(entry.get("only", ())),
         spares=frozenset(entry.get("spares", ())),
         past=bool(entry.get("past", False)),

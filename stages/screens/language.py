@@ -9,18 +9,20 @@ Method: naive Bayes over byte n-grams, Lui & Baldwin (2011), as py3langid 0.4.0 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from stages.errors import ParamsError
 from stages.params import Language
 
 VERSION = 1
+STORED = Path(__file__).with_name("data") / "language_model.arrow"  # by benchmarks/screens_language_model.py
+ARRAYS = ("start", "step", "feature", "weights", "prior")
 UNKNOWN = "und"
 FIELDS = ("input", "response", "rejected_response")
 
@@ -96,6 +98,32 @@ def _column(texts: pa.StringArray, params: Language) -> tuple[pa.Array, pa.Array
 
 @functools.lru_cache(maxsize=2)
 def _model(languages: tuple[str, ...]) -> Model:
+    stored = _stored()
+    if not set(languages) <= set(stored.codes):
+        return from_package(languages)
+    columns = [place for place, code in enumerate(stored.codes) if code in languages]
+    return replace(
+        stored,
+        codes=tuple(stored.codes[place] for place in columns),
+        weights=stored.weights if len(columns) == len(stored.codes) else stored.weights[:, columns],
+        prior=stored.prior[columns],
+    )
+
+
+def _stored() -> Model:
+    """The model of the default languages, from the file beside this module."""
+    with pa.OSFile(str(STORED)) as file:
+        batch = pa.ipc.open_file(file).get_batch(0)
+    codes = tuple(batch["codes"].flatten().to_pylist())
+    arrays = {name: batch[name].flatten().to_numpy() for name in ARRAYS}
+    arrays["weights"] = arrays["weights"].reshape(-1, len(codes))
+    return Model(codes, **arrays)
+
+
+def from_package(languages: tuple[str, ...]) -> Model:
+    """The model as the package has it: every language that it knows, and 0.7 s of CPU to unpack."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     if unknown := [code for code in languages if code not in identifier.labels]:
         known = ", ".join(sorted(identifier.labels))

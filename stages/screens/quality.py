@@ -10,20 +10,18 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from stages.params import Quality
 from stages.screens import TRANSCRIPT
+from stages.screens._canonical import load
 from stages.screens._words import Hashes, Ints, Words, words
 
 VERSION = 1
-RULES = Path(__file__).parent / "data/quality.yaml"
 FIELDS = ("input", "response", "rejected_response")
 LABELLED = "classification"  # the response is a label, no text
 
@@ -80,7 +78,7 @@ def screen(batch: pa.RecordBatch, params: Quality) -> pa.StructArray:
 
 @functools.cache
 def _rules() -> tuple[Rule, ...]:
-    entries = yaml.safe_load(RULES.read_bytes())
+    entries = load("quality.yaml")
     return tuple(
         Rule(tag, tuple(entry["in"]), "|".join(f"(?:{pattern})" for pattern in entry["any"]))
         for tag, entry in sorted(entries.items())

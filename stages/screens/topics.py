@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from stages.params import Topics
 from stages.screens import TRANSCRIPT
+from stages.screens._canonical import load
 from stages.screens._words import Ints, Words, words
 
 VERSION = 1
-RULES = Path(__file__).parent / "data/topics.yaml"
 TYPE = pa.struct(
     [
         # By falling score, then in the lexicon's order; score: weights of the distinct cues. Null for experiments.
@@ -86,7 +84,7 @@ def _column(texts: pa.StringArray, lexicon: Lexicon, counts: Ints, topics: Ints,
 
 @functools.cache
 def _lexicon() -> Lexicon:
-    entries = yaml.safe_load(RULES.read_bytes())
+    entries = load("topics.yaml")
     exact: dict[str, int] = {}
     prefixes: dict[str, int] = {}
     cues: list[tuple[int, ...]] = []

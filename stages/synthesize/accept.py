@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from stages.layout import DATA
 from stages.llm import reply, scores
 from stages.llm.prompts import Prompt
 from stages.llm.prose import Texts
@@ -19,17 +17,10 @@ from stages.llm.rounds import Candidate
 from stages.params import Synthesize
 from stages.synthesize import checks
 from stages.synthesize.openings import Openings
-from stages.synthesize.plan import FOLDER, Slot
+from stages.synthesize.plan import Slot
 from stages.synthesize.similar import Index, Rarity
 
 VERSION = 1  # raise when the same answers give other rows
-
-RESPONSES = FOLDER / "responses.jsonl"
-
-
-def fixture(origin: str) -> Path:
-    """Answers that came with the sources' files: for `sample` those of the scripted server, in git."""
-    return DATA / origin / "synthesize" / "responses.jsonl"
 
 
 class Recipe:

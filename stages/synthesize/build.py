@@ -18,19 +18,19 @@ from stages.llm.tables import Made
 from stages.params import Synthesize
 from stages.synthesize import accept, defects
 from stages.synthesize.defects import Pair
-from stages.synthesize.plan import FOLDER, Slot, load_prompts, read, settings_sha256
+from stages.synthesize.plan import FOLDER, RESPONSES, Slot, load_prompts, read, settings_sha256
 
 NAME = "synthesize"
 
 
 def main() -> None:
     settings = params.load("synthesize").synthesize
-    slots, prompts, held = read(), load_prompts(), answers.read(accept.RESPONSES)
+    slots, prompts, held = read(), load_prompts(), answers.read(RESPONSES)
     recipe = accept.Recipe(settings, slots, prompts)
     settled = rounds.settle([s.slot for s in slots], recipe, held.answers, settings.limits.max_attempts_per_slot)
     rows = _rows(settings, slots, prompts, settled)
     made = [_made(row) for row in rows if settings.keep_fixture or not row["fixture"]]
-    source = tables.Source(NAME, "synthetic", settings.license, "input", accept.RESPONSES)
+    source = tables.Source(NAME, "synthetic", settings.license, "input", RESPONSES)
     tables.write_rows(FOLDER / "rows.jsonl", rows)
     tables.write_rejects(FOLDER / "rejected.jsonl", settled)
     tables.write_report(FOLDER / "report.json", _report(settings, slots, settled, held, rows, len(made)))

@@ -5,11 +5,17 @@ The one part of the generator that talks to the network, and only in mode live.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from stages import errors, params
 from stages.llm import session
 from stages.llm.endpoint import access
-from stages.synthesize import accept
-from stages.synthesize.plan import load_prompts, read
+from stages.synthesize import plan
+
+if TYPE_CHECKING:
+    from stages.params import Synthesize
+    from stages.synthesize.accept import Recipe
 
 
 def main() -> None:
@@ -26,16 +32,22 @@ def main() -> None:
         "synthesize.judge",
     )
     settings = whole.synthesize
-    slots, prompts = read(), load_prompts()
+    slots = plan.read()
     job = session.Job(
         "synthesize",
         [slot.slot for slot in slots],
-        lambda: accept.Recipe(settings, slots, prompts),
-        accept.RESPONSES,
-        accept.fixture(whole.origin),
+        lambda: _recipe(settings, slots),
+        plan.RESPONSES,
+        plan.fixture(whole.origin),
         lambda: access(settings.endpoint),
     )
     session.run(job, settings)
+
+
+def _recipe(settings: Synthesize, slots: Sequence[plan.Slot]) -> Recipe:
+    from stages.synthesize import accept  # and with it pyarrow: mode off does without
+
+    return accept.Recipe(settings, slots, plan.load_prompts())
 
 
 if __name__ == "__main__":

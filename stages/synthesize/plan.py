@@ -22,10 +22,9 @@ from stages.llm import answers
 from stages.llm.prompts import Prompt, choices
 from stages.llm.request import draw
 from stages.params import Synthesize, Topic
-from stages.synthesize import checks
 
 FOLDER = DATA / "synthesize"
-PLAN = FOLDER / "plan.jsonl"
+PLAN, RESPONSES = FOLDER / "plan.jsonl", FOLDER / "responses.jsonl"
 PROMPTS = Path(__file__).parent / "prompts"
 
 # What may stand in each prompt file: values of the slot, and the band of words.
@@ -53,7 +52,10 @@ class Slot(msgspec.Struct, frozen=True):
 
 def main() -> None:
     settings = params.load("synthesize").synthesize
-    checks.validate(settings.filters)
+    if settings.mode != "off":
+        from stages.synthesize import checks  # and with it pyarrow
+
+        checks.validate(settings.filters)
     load_prompts()
     slots = [] if settings.mode == "off" else plan(settings, choices(PROMPTS / "attributes.yaml", FIXED + VARIED))
     with answers.lines(PLAN) as file:
@@ -160,6 +162,11 @@ def notices(settings: Synthesize) -> list[str]:
             f"policy.crisis_topics: no topic is named {n!r}" for n in settings.policy.crisis_topics if n not in labels
         ]
     return said
+
+
+def fixture(origin: str) -> Path:
+    """Answers that came with the sources' files: for `sample` those of the scripted server, in git."""
+    return DATA / origin / "synthesize" / "responses.jsonl"
 
 
 def read() -> list[Slot]:

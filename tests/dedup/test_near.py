@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -238,8 +237,8 @@ def test_batches_units_and_the_order_of_tasks_have_no_say(tmp_path: Path, monkey
 def test_two_workers_find_the_same(tmp_path: Path) -> None:
     rows = corpus(6)
     expected = digest(search(tmp_path, rows))
-    workers = partial(engine.run, engine=Engine(workers=2), size=engine.SMALL)
-    assert digest(find(tmp_path, RULES, workers)) == expected
+    with engine.started(Engine(workers=2), engine.SMALL) as each:
+        assert digest(find(tmp_path, RULES, each)) == expected
 
 
 def test_a_sketch_does_not_know_its_neighbours() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import xxhash
 from hypothesis import example, given
@@ -135,3 +136,17 @@ def test_real_answers_in_two_languages(real: Path) -> None:
     spanish = [row for row in found if "es" in (row["response"], row["response_other"])]
     assert len(spanish) >= 55 and all("en" in (row["response"], row["response_other"]) for row in spanish)
     assert all(row["response"] in ("en", "es", "und") for row in found)
+
+
+def test_the_stored_model_is_the_one_of_the_package() -> None:
+    stored, package = language._stored(), language.from_package(Language().languages)
+    assert stored.codes == package.codes
+    for name in language.ARRAYS:
+        ours, theirs = getattr(stored, name), getattr(package, name)
+        assert ours.dtype == theirs.dtype
+        assert np.array_equal(ours, theirs)
+
+
+def test_a_language_beyond_the_stored_model_is_found() -> None:
+    welsh = "Rwy'n teimlo'n drist iawn heddiw ac nid wyf yn gwybod beth i'w wneud am fy mywyd"
+    assert screen([welsh], params=Language(languages=("en", "cy")))[0]["input"] == "cy"

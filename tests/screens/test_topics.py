@@ -3,15 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stages.params import Topics
 from stages.screens import topics
+from stages.screens._canonical import load
 from tests.records import batch
 
-LEXICON: dict[str, dict[str, list[str]]] = yaml.safe_load(topics.RULES.read_bytes())
+LEXICON: dict[str, dict[str, list[str]]] = load("topics.yaml")
 
 
 def found(*texts: str, **params: int) -> list[dict[str, int]]:

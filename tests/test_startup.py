@@ -1,0 +1,57 @@
+"""What a stage loads before it has anything to do: start-up is most of a small build."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builds import ROOT
+
+STAGES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "stages").rglob("*.py")
+    if 'if __name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
+
+
+def loaded(code: str, cwd: Path = ROOT) -> set[str]:
+    """Top-level modules that a fresh process holds after `code`."""
+    tell = "\nimport sys\nprint(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code + tell], cwd=cwd, check=True, capture_output=True, text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )  # fmt: skip
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_stage_loads_what_it_may_not_need(name: str) -> None:
+    """pandas comes with pyarrow's first array unless `errors.run` went before; the others with one part of the work."""
+    heavy = {"pandas", "datasets", "ray", "spacy", "torch", "py3langid", "requests", "httpx", "matplotlib"}
+    assert not loaded(f"import {name}") & heavy
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export gemini",
+        "export llama_factory",
+        "synthesize.plan",
+        "synthesize.generate",
+        "paraphrase.pages",
+        "paraphrase.generate",
+    ],
+)
+def test_a_stage_with_nothing_to_do_loads_no_arrow(command: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("synthesize/plan.jsonl", "paraphrase/pages.jsonl"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text("", encoding="utf-8")
+    module, *words = command.split()
+    modules = loaded(f"import stages.{module} as stage\nstage.main(*{words})", tmp_path)
+    assert "msgspec" in modules
+    assert not modules & {"pyarrow", "numpy"}
