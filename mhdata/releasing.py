@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from mhdata import dvc, optional, transfer
+from mhdata import dvc, transfer
 from mhdata.transfer import Moved
 from mhdata.workspace import Workspace
 from stages.errors import PipelineError, RefusedError
@@ -81,10 +81,9 @@ def _change(workspace: Workspace, since: str | None, locked: Any) -> dict[str, A
     return release.changed(since, before, locked, _rows(workspace, since))
 
 
-def _rows(workspace: Workspace, since: str) -> dict[str, Any] | None:
-    if not optional.present("stages.versions.diff"):
-        return None
-    diff = optional.load("stages.versions.diff")
+def _rows(workspace: Workspace, since: str) -> dict[str, Any]:
+    from stages.versions import diff
+
     with diff.between(since, None, workspace.root) as difference:
         summary = diff.Summary(difference)
         for row in difference.rows():

@@ -157,7 +157,7 @@ class _Sides:
     def add(self, names: pa.Array, sides: pa.Array) -> None:
         keep = pc.and_(names.is_valid(), pc.not_equal(sides, "held_out"))
         pairs = np.empty(pc.sum(keep).as_py() or 0, [("name", "u8"), ("side", "u1")])
-        pairs["name"] = [xxhash.xxh3_64_intdigest(name) for name in names.filter(keep).to_pylist()]
+        pairs["name"] = [xxhash.xxh3_64_intdigest(name.encode()) for name in names.filter(keep).to_pylist()]
         pairs["side"] = [self._numbers.setdefault(side, len(self._numbers)) for side in sides.filter(keep).to_pylist()]
         self._pairs.append(np.unique(pairs))
 

@@ -14,25 +14,20 @@ from typing import Any
 import yaml
 
 from stages.errors import PipelineError
-from stages.layout import REPORTS
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Out:
-    """One output of a stage. `md5` is DVC's hash; a folder's ends in .dir. A path that ends in /report.json or stands
-    in data/reports is kept by git, every other one by DVC."""
+    """One output of a stage. `md5` is DVC's hash; a folder's ends in .dir."""
 
     path: str
     stage: str
     md5: str
     size: int  # bytes
     files: int
-
-    @property
-    def in_git(self) -> bool:
-        return self.path.startswith(f"{REPORTS.as_posix()}/") or self.path.endswith("/report.json")
+    in_git: bool  # `cache: false`: git keeps it, not DVC
 
     @property
     def empty(self) -> bool:
@@ -43,9 +38,9 @@ class Out:
 class Recorded:
     """All stages of the dvc.lock files."""
 
-    def __init__(self, stages: dict[str, Any]) -> None:
+    def __init__(self, stages: dict[str, Any], in_git: frozenset[str] = frozenset()) -> None:
         self._stages = stages
-        self.outs = {out.path: out for name, entry in stages.items() for out in _outs(name, entry)}
+        self.outs = {out.path: out for name, entry in stages.items() for out in _outs(name, entry, in_git)}
 
     def params(self, stage: str) -> dict[str, Any]:
         """The params that a stage read, by name ("sources.trace", "profile"). Raises PipelineError if it never ran."""
@@ -64,8 +59,23 @@ class Recorded:
         return None
 
 
-def _outs(stage: str, entry: dict[str, Any]) -> list[Out]:
-    return [Out(o["path"], stage, o["md5"], o.get("size", 0), o.get("nfiles", 1)) for o in entry.get("outs", [])]
+def _outs(stage: str, entry: dict[str, Any], in_git: frozenset[str]) -> list[Out]:
+    return [
+        Out(out["path"], stage, out["md5"], out.get("size", 0), out.get("nfiles", 1), out["path"] in in_git)
+        for out in entry.get("outs", [])
+    ]
+
+
+def _in_git(root: Path) -> frozenset[str]:
+    """Paths of outs that the dvc.yaml files declare with `cache: false`; none of them is made of a variable."""
+    found = set()
+    for path in [root / "dvc.yaml", *sorted((root / "pipelines").glob("*/dvc.yaml"))]:
+        for entry in _read(path, root).values():
+            for kind in ("outs", "metrics", "plots"):
+                for out in entry.get("do", entry).get(kind, []):
+                    if isinstance(out, dict):
+                        found |= {name for name, flags in out.items() if flags and flags.get("cache") is False}
+    return frozenset(found)
 
 
 def load(root: Path, names: set[str] | None = None) -> Recorded:
@@ -76,7 +86,8 @@ def load(root: Path, names: set[str] | None = None) -> Recorded:
     stages: dict[str, Any] = {}
     for path in [root / "dvc.lock", *sorted((root / "pipelines").glob("*/dvc.lock"))]:
         stages |= _read(path, root)
-    return Recorded({name: entry for name, entry in stages.items() if names is None or name in names})
+    kept = {name: entry for name, entry in stages.items() if names is None or name in names}
+    return Recorded(kept, _in_git(root))
 
 
 def _read(path: Path, root: Path) -> dict[str, Any]:

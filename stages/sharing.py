@@ -18,7 +18,7 @@ from stages.files import read_json
 from stages.layout import EXPORTS, LEDGER, MERGED, REPORTS, SPLIT_TABLE
 from stages.recorded import Out, Recorded
 
-BUILD = tuple(f"{folder.as_posix()}/" for folder in (MERGED, SPLIT_TABLE.parent, EXPORTS))
+BUILD = tuple(f"{folder.as_posix()}/" for folder in (MERGED, SPLIT_TABLE.parent, EXPORTS, REPORTS))
 PER_SOURCE = ("raw", "normalized", "quarantine", "screened")
 
 

@@ -20,7 +20,7 @@ from stages import recorded, sharing
 from stages.files import sha256
 from stages.layout import MERGED_TABLE
 from stages.versions import release
-from tests.builds import digests, dvc
+from tests.builds import ROOT, digests, dvc
 from tests.llm_server import Body, Scripted, completion
 from tests.mhdata.conftest import Doors, copy
 from tests.paraphrase.test_rounds import GOOD
@@ -43,6 +43,8 @@ def private(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Doors:
     for folder in (doors.root / "data/sample").iterdir():
         shutil.copytree(folder, doors.root / "data/local" / folder.name, dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns("README.md", "responses.jsonl"))  # fmt: skip
+    shutil.copy(ROOT / "stages/licenses/texts/LicenseRef-RAIL-D.txt",
+                doors.root / "data/local/amod_counseling/LICENSE-RAIL-D.txt")  # fmt: skip
     plant(doors.root / "data/local")
     with Scripted(reply=says) as server:
         path = doors.root / "params.yaml"
@@ -107,11 +109,13 @@ def here(doors: Doors, planted: str) -> list[str]:
 
 
 def test_a_research_build_stays(private: Doors, tmp_path: Path) -> None:
+    private = copy(private.root, tmp_path / "work")
     assert len(here(private, USERS)) > 5 and len(here(private, MADE)) > 5, (
         "nothing was planted: this test shows nothing"
     )
     remote = Remote(str(tmp_path / "far"), folder=tmp_path / "far")
     use(private, "far", remote)
+    private.git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "remote")
     said = private.refused("push", "-r", "far")
     assert "the profile `research` is for private use" in said and "`profile: noncommercial`" in said
     assert not (tmp_path / "far").exists()
@@ -225,7 +229,7 @@ def test_a_lock_of_two_builds_is_refused(public: Doors, private: Doors) -> None:
         name: entry for name, entry in recorded.load(private.root)._stages.items() if name.startswith("export")
     }
     with pytest.raises(Exception, match="not that of one build"):
-        sharing.Build(public.root, recorded.Recorded(mixed))
+        sharing.Build(public.root, recorded.Recorded(mixed, recorded._in_git(public.root)))
 
 
 def test_rows_taken_down_are_not_passed_on_by_the_files_before_the_merge(public: Doors) -> None:
