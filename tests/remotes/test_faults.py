@@ -19,7 +19,7 @@ from tests.remotes.conftest import clone, need_sshd, spoil, use
 from tests.remotes.servers import PASSWORD, Remote
 
 SPLIT = "data/split/split.parquet"
-HUB = "data/exports/hub"
+RAW = "data/raw/trace"
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def test_a_file_that_a_remote_lacks_is_named_and_built(maker: Doors, other: Door
 def test_what_a_remote_lost_or_holds_damaged_is_mended_by_the_one_who_has_it(
     maker: Doors, other: Doors, mine: Path
 ) -> None:
-    listed = json.loads((mine / place(other, HUB)).read_text(encoding="utf-8"))
+    listed = json.loads((mine / place(other, RAW)).read_text(encoding="utf-8"))
     inner = listed[0]["md5"]
     (mine / f"files/md5/{inner[:2]}/{inner[2:]}").unlink()
     spoil(mine / place(other, SPLIT))
@@ -66,7 +66,7 @@ def test_what_a_remote_lost_or_holds_damaged_is_mended_by_the_one_who_has_it(
     with servers.http(mine) as remote:
         use(other, "spoilt", remote)
         said = other.refused("pull", code=1)
-        assert f"lacks {HUB}/{listed[0]['relpath']}" in said and f"holds a damaged copy of {SPLIT}" in said
+        assert f"lacks {RAW}/{listed[0]['relpath']}" in said and f"holds a damaged copy of {SPLIT}" in said
         mend = commands(said)[1]
         assert mend == "mhdata push --mend -r spoilt"
         assert "2 files sent" in maker(*shlex.split(mend)[1:]).stdout
