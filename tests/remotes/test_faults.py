@@ -69,7 +69,7 @@ def test_what_a_remote_lost_or_holds_damaged_is_mended_by_the_one_who_has_it(
         assert f"lacks {RAW}/{listed[0]['relpath']}" in said and f"holds a damaged copy of {SPLIT}" in said
         mend = commands(said)[1]
         assert mend == "mhdata push --mend -r spoilt"
-        assert "2 files sent" in maker(*shlex.split(mend)[1:]).stdout
+        assert "files sent to spoilt" in maker(*shlex.split(mend)[1:]).stdout
         other("pull")
     assert whole(other, maker)
 
