@@ -27,25 +27,26 @@ def main(action: str, remote: str) -> None:
     wanted = set(sys.stdin.read().splitlines())
     repo = Repo()
     store = repo.cloud.get_remote_odb(remote)
-    places = dict(_places(repo, store, wanted))
+    found = list(_places(repo, store, wanted))
+    places = {oid: path for oid, path, _ in found}
     with ThreadPoolExecutor(WORKERS) as pool:
         states = dict(zip(places, pool.map(lambda oid: _state(store, oid), places), strict=True))
     if action == "mend":
-        _mend(repo, store, states)
-    found = {state: sorted(places[oid] for oid in places if states[oid] == state) for state in ("missing", "damaged")}
-    print(json.dumps(found))
+        _mend(repo, store, states, [(oid, folder) for oid, _, folder in found if folder])
+    said = {state: sorted(places[oid] for oid in places if states[oid] == state) for state in ("missing", "damaged")}
+    print(json.dumps(said))
 
 
-def _places(repo: Any, store: Any, wanted: set[str]) -> Iterator[tuple[str, str]]:
-    """The objects of the wanted outs, each with the path of a file that it is."""
+def _places(repo: Any, store: Any, wanted: set[str]) -> Iterator[tuple[str, str, str | None]]:
+    """The objects of the wanted outs, each with the path of a file that it is, and its folder's object if it has one."""
     for out in repo.index.outs:
         path = str(out)
         if path not in wanted or not out.hash_info:
             continue
-        yield out.hash_info.value, path
+        yield out.hash_info.value, path, None
         if out.hash_info.isdir:
             for name, oid in _files(out.cache, store, out.hash_info):
-                yield oid, f"{path}/{name}"
+                yield oid, f"{path}/{name}", out.hash_info.value
 
 
 def _files(cache: Any, store: Any, folder: Any) -> Iterator[tuple[str, str]]:
@@ -71,10 +72,13 @@ def _state(store: Any, oid: str) -> State:
     return "whole" if digest.hexdigest() == oid.removesuffix(".dir") else "damaged"
 
 
-def _mend(repo: Any, store: Any, states: dict[str, State]) -> None:
+def _mend(repo: Any, store: Any, states: dict[str, State], inside: list[tuple[str, str]]) -> None:
+    """Remove what is damaged, and the lists of folders that lack a file: where a list is, DVC takes its files for there."""
     from dvc_data.hashfile.db import get_index
 
-    for oid in (oid for oid, state in states.items() if state == "damaged"):
+    gone = {oid for oid, state in states.items() if state == "damaged"}
+    gone |= {folder for oid, folder in inside if states[oid] != "whole"}
+    for oid in gone:
         with contextlib.suppress(FileNotFoundError):
             store.fs.remove(store.oid_to_path(oid))
     get_index(store).clear()
