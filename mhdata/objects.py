@@ -38,7 +38,7 @@ def main(action: str, remote: str) -> None:
 
 
 def _places(repo: Any, store: Any, wanted: set[str]) -> Iterator[tuple[str, str, str | None]]:
-    """The objects of the wanted outs, each with the path of a file that it is, and its folder's object if it has one."""
+    """The objects of the wanted outs, each with the path of a file that it is, and the list of its folder."""
     for out in repo.index.outs:
         path = str(out)
         if path not in wanted or not out.hash_info:
@@ -73,7 +73,7 @@ def _state(store: Any, oid: str) -> State:
 
 
 def _mend(repo: Any, store: Any, states: dict[str, State], inside: list[tuple[str, str]]) -> None:
-    """Remove what is damaged, and the lists of folders that lack a file: where a list is, DVC takes its files for there."""
+    """Remove what is damaged, and lists of folders that lack a file: where a list is, DVC believes its files to be."""
     from dvc_data.hashfile.db import get_index
 
     gone = {oid for oid, state in states.items() if state == "damaged"}
