@@ -233,7 +233,7 @@ def _with_edits(drafts: pa.RecordBatch, edits: dict[str, np.ndarray]) -> pa.Reco
     own = drafts["edits"]
     made = {name: rows for name, rows in edits.items() if rows.any()}
     if not made and own.null_count == len(own):
-        lists = pa.repeat(pa.scalar([], own.type), len(own))
+        lists = pa.repeat(pa.scalar([], own.type), len(own)) if len(own) else own  # Arrow repeats no list 0 times
     else:
         lists = pc.if_else(own.is_null(), pa.scalar([], own.type), own)
         touched = np.logical_or.reduce([pc.greater(pc.list_value_length(lists), 1), *made.values()])

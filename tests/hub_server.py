@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -78,7 +79,7 @@ class Fault:
     """One way to misbehave, for the next `times` requests of a route (`api`, `resolve` or `data`).
 
     Kinds: status, cut, reset, stall, trickle, flip, garbage, short, long, pointer, page, gzip, unsized,
-    ignore_range, other_range, shifted, no_range, loop, redirect, moved, not_json, none.
+    ignore_range, other_range, shifted, no_range, loop, redirect, moved, not_json, bomb, none.
     `headers` are sent besides, or in the place of, the right ones; an empty one is left out.
     """
 
@@ -326,6 +327,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(302, {"Location": self.path})
         elif fault.kind == "redirect":
             self._send(302, fault.headers)
+        elif fault.kind == "bomb":
+            self._send(200, {"Content-Encoding": "gzip"}, bomb())
         elif fault.kind == "moved":
             self._json({"id": "x/y", "sha": "f" * 40})
         else:
@@ -390,6 +393,8 @@ class _Handler(BaseHTTPRequestHandler):
             said = start + 1 if fault.kind == "other_range" else start
             headers["Content-Range"], status = f"bytes {said}-{len(data) - 1}/{len(data)}", 206
             body = data[start + 7 :] + data[:7] if fault.kind == "shifted" else data[said:]
+        if fault.kind == "bomb":
+            body, headers["Content-Encoding"] = bomb(), "gzip"
         if fault.kind == "gzip":
             body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
         return self._stream(status, headers, body, start, fault)
@@ -434,6 +439,12 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.kind in ("cut", "reset", "stall"):
             self.close_connection = True
             self.connection.close() if fault.kind == "reset" else self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@functools.cache
+def bomb() -> bytes:
+    """256 MiB in 256 KiB."""
+    return gzip.compress(bytes(256 << 20), 1)
 
 
 def _spoilt(file: File, fault: Fault) -> bytes:
