@@ -6,7 +6,6 @@ import errno
 import signal
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import NoReturn
 
 DONE, FAILED, USAGE, REFUSED, ENDPOINT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -63,44 +62,18 @@ _MENDS = {
 }
 
 
-# What libraries say, in exceptions of their own, when memory or descriptors ran out.
-_SAID = {
-    "failed to map segment": errno.ENOMEM,
-    "annot allocate memory": errno.ENOMEM,
-    "Failed to launch worker thread": errno.ENOMEM,
-    "can't start new thread": errno.ENOMEM,
-    "Too many open files": errno.EMFILE,
-}
-
-
 def sentence(error: BaseException) -> str | None:
     """The one sentence for an error a user can mend, or None for a bug."""
     if isinstance(error, PipelineError):
         return str(error)
     if isinstance(error, MemoryError):
         return _MENDS[errno.ENOMEM]
-    if isinstance(error, (ImportError, RuntimeError)) or type(error).__module__.startswith("pyarrow"):
-        return next((_MENDS[number] for said, number in _SAID.items() if said in str(error)), None)
     if isinstance(error, OSError) and error.errno in _MENDS:
         where = f"{error.filename or error}: "
         return where + _MENDS[error.errno]
     if isinstance(error, OSError) and error.errno is None and str(error).endswith("written"):
         return _MENDS[errno.ENOSPC]  # numpy's words for a write that the disk cut short
     return None
-
-
-def guard() -> None:
-    """Give an error the one sentence also before `run` is reached: while a stage's modules are imported."""
-    plain = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        text = sentence(error)
-        if text is None:
-            plain(kind, error, trace)
-        else:
-            print(f"error: {text}", file=sys.stderr)
-
-    sys.excepthook = hook
 
 
 class _NoPandas:

@@ -41,9 +41,18 @@ Tell = Callable[[int], None]  # is told how many bytes of the file are here
 T = TypeVar("T")
 
 
-class _Info(msgspec.Struct):
+class Info(msgspec.Struct):
+    """What the Hub says of a dataset at a revision."""
+
     sha: str
     id: str = ""
+    tags: list[str] = []
+    gated: bool | str = False
+
+    @property
+    def license(self) -> str:
+        """The licence that its card declares, in the Hub's words."""
+        return ", ".join(sorted(tag.removeprefix("license:") for tag in self.tags if tag.startswith("license:")))
 
 
 class _Lfs(msgspec.Struct):
@@ -124,25 +133,44 @@ class Repo:
     def check(self) -> None:
         """Raise SourceError unless the pinned commit is there."""
         where = f"source {self.source}, revision {self.commit}"
-        info, _ = self._json(f"{self.endpoint}/api/datasets/{quote(self.dataset)}/revision/{self.commit}", where, _Info)
+        info = self.info(self.commit)
         if info.sha != self.commit:
             raise stop(where, "that commit", f"{info.sha[:40]!r} came from {self.shown}", self._repin())
         if info.id and info.id != self.dataset:
             print(f"{where}: note: {self.dataset} is now called {info.id!r} upstream", file=sys.stderr)
 
+    def info(self, revision: str) -> Info:
+        """What the Hub says of a revision: a commit, or a branch. Raises SourceError where there is none."""
+        where = f"source {self.source}, revision {revision}"
+        return self._json(f"{self.endpoint}/api/datasets/{quote(self.dataset)}/revision/{revision}", where, Info)[0]
+
+    def listing(self) -> dict[str, Pin]:
+        """All files of the commit, with what the Hub vouches for."""
+        found: dict[str, Pin] = {}
+        for nodes in self._pages():
+            found |= {node.path: node.pin() for node in nodes if node.type == "file"}
+        return found
+
     def tree(self, files: list[str]) -> tuple[dict[str, Pin], list[str]]:
         """What the Hub says of those files that are there, and the names of all files up to the last of them."""
+        found: dict[str, Pin] = {}
+        names: list[str] = []
+        for nodes in self._pages():
+            names += [node.path for node in nodes if node.type == "file"]
+            found |= {node.path: node.pin() for node in nodes if node.type == "file" and node.path in files}
+            if len(found) == len(files):
+                break
+        return found, names
+
+    def _pages(self) -> Iterator[list[_Node]]:
         where = f"source {self.source}, file list"
         listing = f"{self.endpoint}/api/datasets/{quote(self.dataset)}/tree/{self.commit}?recursive=true"
         url = listing
-        found: dict[str, Pin] = {}
-        names: list[str] = []
         for _ in range(PAGES):
             nodes, following = self._json(url, where, list[_Node])
-            names += [node.path for node in nodes if node.type == "file"]
-            found |= {node.path: node.pin() for node in nodes if node.type == "file" and node.path in files}
-            if not following or len(found) == len(files):
-                return found, names
+            yield nodes
+            if not following:
+                return
             url = f"{listing.partition('?')[0]}?{urlsplit(following).query}"  # the cursor only: the host stays ours
         raise stop(where, f"an end within {PAGES} pages", f"still more came from {self.shown}", self._elsewhere())
 

@@ -64,7 +64,7 @@ class File:
 
 @dataclass
 class Repo:
-    """One dataset with one commit."""
+    """One dataset at its newest commit, and at one before that."""
 
     files: dict[str, File]
     commit: str
@@ -72,6 +72,8 @@ class Repo:
     renamed: str = ""
     private: bool = False
     log: list[dict[str, Any]] = field(default_factory=list)  # the headers of the commits that were made here
+    tags: tuple[str, ...] = ()
+    before: Repo | None = None
 
 
 @dataclass
@@ -310,6 +312,8 @@ class _Handler(BaseHTTPRequestHandler):
         if repo is None:
             # As the Hub does: whether it is missing or private, only the owner may know.
             self._refuse(404 if "Authorization" in self.headers else 401, "RepoNotFound", "Repository not found")
+        elif repo.before and revision == repo.before.commit:
+            return repo.before
         elif revision not in (repo.commit, "main"):
             self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         else:
@@ -342,7 +346,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         siblings = [{"rfilename": path} for path in repo.files]
         self._json(
-            {"_id": "0", "id": repo.renamed or id, "sha": repo.commit, "private": repo.private, "siblings": siblings}
+            {
+                "_id": "0",
+                "id": repo.renamed or id,
+                "sha": repo.commit,
+                "private": repo.private,
+                "siblings": siblings,
+                "tags": list(repo.tags),
+            }
         )
 
     def _tree(self, query: dict[str, str], id: str, revision: str) -> None:
@@ -373,7 +384,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(302, headers | {"Location": f"{host}/cdn/{found.sha256}?signature=secret"})
 
     def _blob(self, query: dict[str, str], sha256: str) -> None:
-        files = {f.sha256: (path, f) for repo in self.hub.repos.values() for path, f in repo.files.items()}
+        commits = [commit for repo in self.hub.repos.values() for commit in (repo, repo.before) if commit]
+        files = {f.sha256: (path, f) for commit in commits for path, f in commit.files.items()}
         path, file = files[sha256]
         self._data(path, file, {"ETag": f'"{sha256[:32]}"', "Accept-Ranges": "bytes"})
 

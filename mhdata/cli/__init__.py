@@ -32,6 +32,7 @@ COMMANDS = {
     "sources": Entry("read:sources", "The sources: licence, what came, what they enter."),
     "diff": Entry("more:diff", "Rows that differ between two versions of the data.", "stages.versions.diff"),
     "takedown": Entry("more:takedown", "Take rows out of every future build.", "stages.versions.takedown"),
+    "drift": Entry("more:drift", "What upstream has that the pins do not: commits, licences, rows.", "stages.drift"),
     "release": Entry("remotes:release", "Make a version of the data: checked, described, pushed, tagged."),
     "push": Entry("remotes:push", "Send the data to a DVC remote; what may not be passed on stays here."),
     "pull": Entry("remotes:pull", "Fetch prebuilt data from a DVC remote."),

@@ -37,4 +37,5 @@ def _passed_on(name: str) -> click.Command:
 
 diff = _passed_on("diff")
 takedown = _passed_on("takedown")
+drift = _passed_on("drift")
 publish = _passed_on("publish")

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from stages.params import Source
+from stages.sources import Module
 from tests.e2e.faults.children import Ended, forked, stage
 from tests.e2e.faults.mutate import mutate
 from tests.e2e.faults.oracle import Seen, too_many, wrong
@@ -20,12 +22,12 @@ from tests.e2e.faults.outcome import ROOT, Log, Outcome
 
 KIND = "mutants"
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a file system that need not wait for a disk
-DEEPER = 10  # every so many cases what normalize gave is screened as well
+DEEPER = 50  # every so many cases what normalize gave is screened as well
 
 
 def run(log: Log, each: int = 500, only: str | None = None) -> Iterator[Outcome]:
     """Try `each` mutated files of every source, those that are in the log left out."""
-    from stages import normalize, params, screen, sources, storage  # noqa: F401 imported once, before the forks
+    from stages import normalize, params, screen, storage  # noqa: F401 imported once, before the forks
     from stages.errors import without_pandas
 
     without_pandas()
@@ -57,9 +59,18 @@ class _Source:
 
     def _pristine(self) -> Seen:
         self._put(self.files)
-        ended = forked(lambda: self._normalize(), self.folder)
+        ended = forked(self._normalize, self.folder)
         assert ended.code == 0, ended.said
-        return Seen.of(self.folder, self.key)
+        seen = Seen.of(self.folder, self.key)
+        module, source = self._module()
+        for file, data in self.files.items():  # the oracle agrees with the sample; what it worked out serves all cases
+            assert not (why := wrong(seen, seen, data, data, file, kind(file, data), module, source)), why
+        return seen
+
+    def _module(self) -> tuple[Module, Source]:
+        from stages import params, sources
+
+        return sources.load(self.key), params.load(path=self.folder / "params.yaml").sources[self.key]
 
     def _put(self, files: dict[str, bytes]) -> None:
         shutil.rmtree(self.folder / "data", ignore_errors=True)
@@ -106,11 +117,9 @@ class _Source:
         return ""
 
     def _check(self, name: str, file: str, data: bytes) -> None:
-        from stages import params, sources
-
-        settings = params.load(path=self.folder / "params.yaml").sources[self.key]
+        module, source = self._module()
         seen, was = Seen.of(self.folder, self.key), self.files[file]
-        why = wrong(seen, self.before, data, was, file, kind(file, data), sources.load(self.key), settings)
+        why = wrong(seen, self.before, data, was, file, kind(file, data), module, source)
         why = why or too_many(seen, self.before, name, file)
         if why:
             raise SystemExit(print(why) or 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,7 +52,9 @@ class Upstream:
 DOUBTFUL: dict[str, Any] = {}  # keys twice, names that no UTF-8 can hold, numbers of thousands of digits
 
 
+@functools.cache
 def upstream(data: bytes, kind: str) -> Upstream:
+    """What the standard library makes of a file."""
     read = {"csv": _csv, "array": _array, "lines": _lines}[kind]
     found = Upstream(text=data.decode("utf-8", "replace"))
     try:
@@ -151,9 +155,9 @@ def texts(value: Any) -> list[str]:
     return found
 
 
+@functools.cache
 def letters(text: str) -> str:
-    import unicodedata
-
+    """A text without what repairs and layout may change."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
