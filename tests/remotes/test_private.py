@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from stages import recorded, sharing
+from stages import laws, recorded, sharing
 from stages.files import sha256
-from stages.layout import MERGED_TABLE
+from stages.layout import MERGED_TABLE, SPLIT_TABLE
 from stages.versions import release
 from tests.builds import ROOT, digests, dvc
 from tests.llm_server import Body, Scripted, completion
@@ -172,6 +172,9 @@ def test_a_release_is_checked_described_and_used_from_elsewhere(public: Doors, t
     assert doors.git("status", "--porcelain") == ""
     assert "exists already" in doors.refused("release", "1.0", "-r", "public")
     described(doors)
+    change = doors.json("release", "1.1", "-n")["change"]
+    assert (change["since"], change["rows"]["equal"]) == ("data-v1.0", True)
+    assert change["outputs"] == {"added": [], "removed": [], "changed": []}
     used_from_elsewhere(doors, tmp_path)
 
 
@@ -219,6 +222,24 @@ def used_from_elsewhere(doors: Doors, work: Path) -> None:
     done = subprocess.run([sys.executable, "-c", READ, str(published), document], cwd=elsewhere, text=True,
                           capture_output=True, check=True)  # fmt: skip
     assert json.loads(done.stdout) == rows
+
+
+def test_a_broken_law_is_named(public: Doors, tmp_path: Path) -> None:
+    root = tmp_path / "work"
+    shutil.copytree(public.root, root, symlinks=True, ignore=shutil.ignore_patterns(".git", ".dvc"))
+    assert list(laws.broken(root)) == []
+    table = pq.read_table(root / SPLIT_TABLE)
+    group = table["group"][0].as_py()
+    sides = ["train", "validation", *table["side"].to_pylist()[2:]]
+    groups = [group, group, *table["group"].to_pylist()[2:]]
+    pq.write_table(table.set_column(1, "side", [sides]).set_column(2, "group", [groups]), root / SPLIT_TABLE)
+    dropped = pq.read_table(root / "data/merged/dropped.parquet")
+    pq.write_table(dropped.slice(1), root / "data/merged/dropped.parquet")
+    with (root / "data/exports/mental_health_openai.jsonl").open("ab") as file:
+        file.write(b"{}")
+    said = list(laws.broken(root))
+    for law in ("no leak: 1 groups", "traceability: 1 records", "manifest: mental_health_openai.jsonl is not the file"):
+        assert any(sentence.startswith(law) for sentence in said), said
 
 
 # --- what is held, case by case, on what a build recorded ---------------------------------------------------------
