@@ -227,10 +227,10 @@ def test_pages_go_forth_and_back(page: Page) -> None:
     tab = page.open("#/rows")
     first = tab.locator("td a.id").all_text_contents()
     tab.get_by_role("button", name="Next page").click()
-    tab.get_by_text("Page 2: rows 26–50").wait_for()
+    tab.get_by_text("Page 2: rows 26–50 of").wait_for()
     assert not set(first) & set(tab.locator("td a.id").all_text_contents())
     tab.get_by_role("button", name="Previous page").click()
-    tab.get_by_text("Page 1: rows 1–25").wait_for()
+    tab.get_by_text("Page 1: rows 1–25 of").wait_for()
     assert tab.locator("td a.id").all_text_contents() == first
 
 

@@ -47,6 +47,10 @@ export function number(value) {
   return value === null || value === undefined ? "–" : NUMBER.format(value);
 }
 
+export function plural(count, word) {
+  return `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+}
+
 export function share(part, whole) {
   if (!whole) return "";
   const percent = (100 * part) / whole;

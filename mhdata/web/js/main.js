@@ -1,7 +1,7 @@
 // Log-in, navigation by the address's hash, and the theme.
 
 import { ApiError, get, remember, token } from "./api.js";
-import { fill, h, number, say } from "./dom.js";
+import { fill, h, plural, say } from "./dom.js";
 import { allShown, showAll } from "./veil.js";
 
 const VIEWS = [
@@ -116,7 +116,7 @@ window.addEventListener("mhdata-status", ({ detail: status }) => {
   const stale = status.stages.filter((stage) => stage.state === "stale" || stage.state === "missing").length;
   const [kind, text] = status.building
     ? ["busy", `building: ${status.building.target}`]
-    : status.up_to_date ? ["good", "up to date"] : ["warn", `${number(stale)} stage${stale === 1 ? "" : "s"} to run`];
+    : status.up_to_date ? ["good", "up to date"] : ["warn", `${plural(stale, "stage")} to run`];
   fill(document.getElementById("state"), h("span", { class: `dot ${kind}` }), text);
 });
 

@@ -192,9 +192,10 @@ export async function pages(body, { path, query, limit, draw, empty, unit = "row
   await turn();
 }
 
-function summary(count, page, number_, unit, limit) {
-  const before = (number_ - 1) * limit;
-  const range = count ? `${number(before + 1)}–${number(before + count)}` : "0";
-  const all = page.next ? `; ${share(page.scanned, page.total)} looked at` : " of " + number(before + count);
-  return `Page ${number_}: ${unit} ${range}${all}`;
+function summary(count, page, at, unit, limit) {
+  const before = (at - 1) * limit;
+  if (!before && !count) return page.next ? `Nothing so far; ${share(page.scanned, page.total)} looked at` : "Nothing found";
+  const range = count ? `${number(before + 1)}–${number(before + count)}` : "none";
+  if (page.scanned === before + count) return `Page ${at}: ${unit} ${range} of ${number(page.total)}`; // no row was passed over
+  return `Page ${at}: ${unit} ${range}${page.next ? `; ${share(page.scanned, page.total)} looked at` : ` of ${number(before + count)}`}`;
 }

@@ -1,7 +1,7 @@
 // Builds: start one, watch it, stop it, and what the last ones did.
 
 import { ApiError, events, get, post, remove } from "../api.js";
-import { duration, fill, h, number, put, say, when } from "../dom.js";
+import { duration, fill, h, number, plural, put, say, when } from "../dom.js";
 import { badge, card, table } from "../parts.js";
 
 const KINDS = { queued: "", running: "busy", succeeded: "good", failed: "bad", cancelled: "warn", interrupted: "warn" };
@@ -144,7 +144,10 @@ function drawing(job) {
       if (data.state === "queued") fill(now, "Queued: it starts when the build before it has ended.");
       if (data.cancelling) fill(now, "Stopping; what is finished stays.");
     },
-    started: (data) => moved(0, data.total),
+    started: (data) => {
+      moved(0, data.total);
+      window.dispatchEvent(new CustomEvent("mhdata-status", { detail: { building: data, stages: [] } }));
+    },
     waiting: (data) => fill(now, `Waiting for another build: ${data.holder}.`),
     stage_started: (data) => {
       moved(data.position - 1, data.total);
@@ -163,7 +166,7 @@ function drawing(job) {
       moved(data.position, data.total);
       skipped += 1;
       if (!skippedLine.isConnected) log.prepend(skippedLine);
-      skippedLine.textContent = `${number(skipped)} stage${skipped === 1 ? "" : "s"} unchanged or out of the cache`;
+      skippedLine.textContent = `${plural(skipped, "stage")} unchanged or out of the cache`;
     },
     said: (data) => wrote("said", data.stage ? `${data.stage}: ` : "", data.text),
     end: (data) => {
@@ -192,7 +195,7 @@ function remaining(seconds) {
 function result(job) {
   if (job.state === "succeeded") {
     const { ran, restored, skipped, seconds } = job.outcome;
-    return h("p", { class: "notice good" }, h("strong", {}, "Done"), ` in ${duration(seconds)}: ${number(ran.length)} stages ran, ${number(restored.length)} came out of the cache, ${number(skipped)} had nothing to do. `,
+    return h("p", { class: "notice good" }, h("strong", {}, "Done"), ` in ${duration(seconds)}: ${plural(ran.length, "stage")} ran, ${number(restored.length)} came out of the cache, ${number(skipped)} had nothing to do. `,
       h("a", { href: "#/" }, "Overview"), " · ", h("a", { href: "#/downloads" }, "Downloads"));
   }
   return put(h("p", { class: `notice ${KINDS[job.state]}` }), h("strong", {}, job.state), job.error?.stage ? ` in ${job.error.stage}` : null, `: ${job.error?.detail ?? ""}`);
