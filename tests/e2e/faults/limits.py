@@ -42,7 +42,6 @@ LIMITS = (
     Limit("descriptors (RLIMIT_NOFILE)", "64", _capped(resource.RLIMIT_NOFILE, 64)),
     Limit("descriptors (RLIMIT_NOFILE)", "10", _capped(resource.RLIMIT_NOFILE, 10)),
     Limit("memory (RLIMIT_AS)", "1 GiB", _capped(resource.RLIMIT_AS, 1 << 30), promised=True),
-    Limit("memory (RLIMIT_AS)", "400 MiB", _capped(resource.RLIMIT_AS, 400 << 20)),
 )
 
 
