@@ -78,7 +78,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, _sentence(request, error), error.headers)
+        headers = error.headers if error.status_code != 405 else {"Allow": _allowed(request, error)}
+        return answer(error.status_code, _sentence(request, error), headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -105,6 +106,24 @@ def _sentence(request: Request, error: HTTPException) -> str:
     if error.status_code == 405:
         return f"{request.method} is not possible at this address"
     return error.detail
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """All methods of an address: FastAPI names those of the first route alone."""
+    paths = request.app.openapi()["paths"]
+    found = [method for path, methods in paths.items() if _fits(path, request.url.path) for method in methods]
+    return ", ".join(sorted(found)).upper() or (error.headers or {}).get("Allow", "GET")
+
+
+def _fits(pattern: str, path: str) -> bool:
+    """
+    >>> _fits("/api/jobs/{job}", "/api/jobs/12"), _fits("/api/jobs/{job}", "/api/jobs/12/events")
+    (True, False)
+    """
+    parts, given = pattern.split("/"), path.split("/")
+    return len(parts) == len(given) and all(
+        part.startswith("{") or part == one for part, one in zip(parts, given, strict=True)
+    )
 
 
 def _flaw(flaw: Mapping[str, Any]) -> dict[str, str]:
