@@ -25,6 +25,7 @@ def quick(built: Path, tmp_path: Path) -> Doors:
     shutil.rmtree(doors.root / "pipelines", ignore_errors=True)
     stages = {
         "merge": _stage(["params.yaml"], MERGED),
+        "datapackage": _stage(MERGED, ["data/merged/datapackage.json"]),
         "split": _stage(MERGED[:1], ["data/split/split.parquet"]),
         "export_openai": _stage(["data/split/split.parquet"], [*OPENAI, "data/ledger/export/openai.json"]),
         "report": _stage(OPENAI, ["data/exports/manifest.json"]),
