@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,14 +49,14 @@ def test_schemathesis_finds_nothing(quick: Doors, tmp_path: Path) -> None:
     with Server(quick.root, log=tmp_path / "server.txt") as server:
         done = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--checks", "all",
-             "--max-examples", os.environ.get("MHDATA_EXAMPLES", "10"), "--seed", "1", "--no-color",
+             "--max-examples", os.environ.get("MHDATA_EXAMPLES", "4"), "--seed", "1", "--no-color",
              "--request-timeout", "600", "--max-response-time", "600", "--header", f"Authorization: Bearer {TOKEN}"],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         report = done.stdout + done.stderr
         print(report)
         assert done.returncode == 0, report
-        assert "No issues found" in report
+        assert re.search(r"[1-9]\d\d generated, [1-9]\d\d passed", report), report
         jobs = server.get("/api/jobs?limit=100")["items"]
         assert jobs and not [job for job in jobs if job["state"] == "failed"]
         assert "Traceback" not in server.said
