@@ -10,7 +10,11 @@ from fastapi import Response
 from pydantic import BaseModel
 
 
-def fast(value: BaseModel | dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def fast(
+    value: BaseModel | dict[str, Any] | list[dict[str, Any]],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """A JSON response of a model, made of values that its fields take."""
     return Response(orjson.dumps(value, default=_plain), status, dict(headers or {}), "application/json")
 

@@ -8,97 +8,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import mimetypes
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from email.utils import formatdate
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from mhdata import graph, state
-from mhdata.http import models, problems
+from mhdata.http import files, models, problems
 from mhdata.http.answers import fast
-from mhdata.http.context import Here
-from mhdata.http.models import Artifact
+from mhdata.http.context import Now
 from mhdata.http.problems import Problem
-from mhdata.workspace import Workspace
 
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
-GROUPS = ("merged", "split", "exports", "quarantine", "reports", "ledger")
 CHUNK = 256 * 1024  # bytes
-TYPES = {".jsonl": "application/jsonl", ".parquet": "application/vnd.apache.parquet", ".csv": "text/csv; charset=utf-8",
-         ".json": "application/json", ".md": "text/markdown; charset=utf-8"}  # fmt: skip
-
-
-class File(NamedTuple):
-    """One file that may be fetched."""
-
-    name: str
-    group: str
-    path: Path
-
-
-def files(workspace: Workspace) -> Iterator[File]:
-    """All files that may be fetched: what stages wrote, in the order of the graph."""
-    outs = [out for stage in graph.load(workspace).stages.values() for out in stage.outs]
-    for out in dict.fromkeys(outs):
-        group = out.split("/")[1] if out.startswith("data/") else ""
-        if group in GROUPS:
-            for path in _under(workspace.path(out)):
-                yield File(name_of(workspace, path), group, path)
-
-
-def _under(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from (file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith("."))
-    elif path.is_file():
-        yield path
-
-
-def name_of(workspace: Workspace, path: Path | str) -> str:
-    """The name of a file that stands under data/."""
-    return str(Path(path).relative_to(workspace.path("data"))).replace(os.sep, "~")
-
-
-def addresses(workspace: Workspace, paths: Iterable[Path | str]) -> list[str]:
-    """Where files may be fetched."""
-    return [f"/api/artifacts/{name_of(workspace, path)}" for path in paths]
 
 
 @router.get("", response_model=models.Artifacts)
-async def listed(where: Here) -> Response:
+async def listed(now: Now) -> Response:
     """All files that may be fetched."""
-    return fast(models.Artifacts.model_construct(items=await run_in_threadpool(_listed, where)))
-
-
-def _listed(where: Workspace) -> list[Artifact]:
-    found = []
-    for file in files(where):
-        try:
-            size, when = file.path.stat().st_size, state.when(file.path)
-        except OSError:
-            continue  # a build replaces it just now
-        found.append(
-            Artifact.model_construct(
-                name=file.name,
-                group=file.group,
-                bytes=size,
-                when=when,
-                type=_type(file.path),
-                url=f"/api/artifacts/{file.name}",
-            )
-        )
-    return found
-
-
-def _type(path: Path) -> str:
-    return TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return fast(models.Artifacts.model_construct(items=[file.shown for file in now.files.values()]))
 
 
 _HEADERS = {
@@ -116,10 +50,12 @@ Text = Annotated[str | None, Header()]
 
 @router.get("/{name}", response_class=Response, responses=FETCHED)
 async def fetched(
-    request: Request, where: Here, name: str, range: Text = None, if_range: Text = None, if_none_match: Text = None
+    request: Request, now: Now, name: str, range: Text = None, if_range: Text = None, if_none_match: Text = None
 ) -> Response:
     """One file, or a range of it."""
-    path = await run_in_threadpool(_find, where, name)
+    if name not in now.files:
+        raise Problem(404, "there is no such artifact: GET /api/artifacts lists them, and a build makes them")
+    path = now.files[name].path
     try:
         file = await run_in_threadpool(path.open, "rb")
     except OSError:
@@ -130,17 +66,10 @@ async def fetched(
 
 @router.head("/{name}", response_class=Response, responses=FETCHED)
 async def described(
-    request: Request, where: Here, name: str, range: Text = None, if_range: Text = None, if_none_match: Text = None
+    request: Request, now: Now, name: str, range: Text = None, if_range: Text = None, if_none_match: Text = None
 ) -> Response:
     """The headers of one file."""
-    return await fetched(request, where, name, range, if_range, if_none_match)
-
-
-def _find(where: Workspace, name: str) -> Path:
-    for file in files(where):
-        if file.name == name:
-            return file.path
-    raise Problem(404, "there is no such artifact: GET /api/artifacts lists them, and a build makes them")
+    return await fetched(request, now, name, range, if_range, if_none_match)
 
 
 Digests = dict[tuple[int, int, int], bytes]
@@ -184,7 +113,7 @@ def _answer(
     headers["Content-Length"] = str(end - start)
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stat.st_size}"
-    status, kind = 206 if part else 200, _type(path)
+    status, kind = 206 if part else 200, files.type_of(path)
     if request.method == "HEAD":
         file.close()
         return Response(status_code=status, headers=headers, media_type=kind)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel
 
 from mhdata import formats, graph, runner
-from mhdata.http import artifacts, problems
+from mhdata.http import files, problems
 from mhdata.http.answers import fast
 from mhdata.http.context import Here, Now, TheJobs
 from mhdata.http.jobs import Jobs
@@ -137,9 +137,7 @@ def _result(where: Workspace, now: View, jobs: Jobs, wanted: Wanted, job: Job | 
 
 def _merged(where: Workspace, now: View, jobs: Jobs) -> Merged:
     found = now.status["merged"]
-    downloads = artifacts.addresses(
-        where, [where.merged.with_suffix(f".{kind}") for kind in ("parquet", "json", "csv")]
-    )
+    downloads = files.addresses(where, [where.merged.with_suffix(f".{kind}") for kind in ("parquet", "json", "csv")])
     return Merged.model_construct(
         **found, statistics=now.statistics, job=jobs.current,
         downloads={address.rpartition(".")[2]: address for address in downloads} if found["exists"] else {},
@@ -148,7 +146,7 @@ def _merged(where: Workspace, now: View, jobs: Jobs) -> Merged:
 
 def _prepared(where: Workspace, now: View, jobs: Jobs, chosen: tuple[str, ...] | None) -> Prepared:
     found = {
-        name: {**one, "downloads": artifacts.addresses(where, one["files"])}
+        name: {**one, "downloads": files.addresses(where, one["files"])}
         for name, one in now.status["formats"].items()
         if chosen is None or name in chosen
     }

@@ -6,10 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from mhdata import state
 from mhdata.http import problems
 from mhdata.http.answers import fast
-from mhdata.http.context import Here, Now
+from mhdata.http.context import Now
 from mhdata.http.models import Health, Status
 
 router = APIRouter(tags=["system"])
@@ -28,7 +27,7 @@ async def status(now: Now) -> Response:
     return fast(now.status)
 
 
-@api.get("/sources", responses=problems.documented(409, 500))
-def sources(where: Here) -> list[dict[str, Any]]:
+@api.get("/sources", response_model=list[dict[str, Any]], responses=problems.documented(409, 500))
+async def sources(now: Now) -> Response:
     """The sources: licence, what came, what each enters: what `mhdata sources --json` prints."""
-    return state.sources(where)
+    return fast(now.sources)

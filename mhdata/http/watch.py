@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mhdata import dvc, graph, locks, state, statistics
+from mhdata.graph import Graph
+from mhdata.http import files
+from mhdata.http.files import File
 from mhdata.results import Statistics
 from mhdata.workspace import Workspace
 
 FRESH = 0.5  # seconds in which files are not looked at again
+OLD = 30.0  # seconds that a view may be old while a build changes files anyway: then nobody waits for the next look
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class View:
 
     status: dict[str, Any]  # see state.status
     statistics: Statistics | None
+    sources: list[dict[str, Any]]  # see state.sources
+    files: dict[str, File]  # what may be fetched, by name
 
 
 class Watch:
@@ -36,6 +42,8 @@ class Watch:
         self._lock = asyncio.Lock()
         self._view: View | None = None
         self._print: object = None
+        self._graph: tuple[object, Graph] | None = None
+        self._behind: asyncio.Task[View] | None = None
         self._looked, self._changes, self._seen = 0.0, 0, -1
         self._asked: tuple[object, dvc.Reasons | None] = (None, None)
 
@@ -47,6 +55,14 @@ class Watch:
         """The workspace now, or FRESH seconds ago. One looks, and all who ask meanwhile get the same."""
         if (view := self._fresh()) is not None:
             return view
+        if self._view is not None and self._view.status["building"] and self._age < OLD and self._unchanged:
+            if self._behind is None or self._behind.done():
+                self._behind = asyncio.create_task(self._again())
+                self._behind.add_done_callback(lambda task: task.cancelled() or task.exception())
+            return self._view
+        return await self._again()
+
+    async def _again(self) -> View:
         async with self._lock:
             if (view := self._fresh()) is not None:
                 return view
@@ -56,17 +72,36 @@ class Watch:
             return view
 
     def _fresh(self) -> View | None:
-        fresh = self._seen == self._changes and time.monotonic() - self._looked < FRESH
-        return self._view if fresh else None
+        return self._view if self._unchanged and self._age < FRESH else None
+
+    @property
+    def _unchanged(self) -> bool:
+        """Whether no job has changed since the view."""
+        return self._seen == self._changes
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._looked
 
     def _look(self) -> View:
-        seen = (locks.holder(self._workspace), tuple(_files(self._workspace)))
+        seen = (locks.holder(self._workspace), tuple(_files(self._workspace, self._graph_now())))
         if self._view is not None and seen == self._print:
             return self._view
         ask: Callable[[Workspace], dvc.Reasons | None] = lambda workspace: self._stale(workspace, seen)  # noqa: E731
-        found = View(state.status(self._workspace, ask), _statistics(self._workspace))
+        where = self._workspace
+        found = View(
+            state.status(where, ask), _statistics(where), state.sources(where), files.made(where, self._graph_now())
+        )
         self._print = seen
         return found
+
+    def _graph_now(self) -> Graph:
+        """The graph, read anew when a file of it has changed."""
+        names = ["params.yaml", *graph.files(self._workspace)]
+        seen = tuple(found for name in names for found in _walk(str(self._workspace.path(name))))
+        if self._graph is None or self._graph[0] != seen:
+            self._graph = (seen, graph.load(self._workspace))
+        return self._graph[1]
 
     def _stale(self, workspace: Workspace, seen: object) -> dvc.Reasons | None:
         if self._asked[0] != seen or self._asked[1] is None:
@@ -81,9 +116,9 @@ def _statistics(workspace: Workspace) -> Statistics | None:
         return None
 
 
-def _files(workspace: Workspace) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
+def _files(workspace: Workspace, now: Graph) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
     """Name, time, size and number of each file that a stage reads or writes."""
-    stages = graph.load(workspace).stages.values()
+    stages = now.stages.values()
     paths = {"params.yaml", *(path for stage in stages for path in (*stage.deps, *stage.outs))}
     for file in graph.files(workspace):
         paths |= {file, file.replace("dvc.yaml", "dvc.lock")}
