@@ -82,7 +82,9 @@ def _eat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "word"), [(_bug, "traceback"), (_signal, "signal"), (_eat, "MiB"), (_spin, "hang")], ids=str
+    ("function", "word"),
+    [(_bug, "traceback"), (_signal, "signal"), (_eat, "MiB"), (_spin, "hang")],
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_the_harness_sees_what_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function, word) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("tests.e2e.faults.children.HANG", 1 if function is _spin else 10)
