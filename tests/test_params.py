@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,14 @@ def test_a_user_sees_one_sentence_and_no_traceback(project: Any) -> None:
     done = project.run("split", code=2)
     assert done.stderr.startswith("error: params.yaml: unknown key `split.sead`")
     assert "Traceback" not in done.stderr
+
+
+def test_dvc_writes_params_anew_and_reads_the_same(tmp_path: Path) -> None:
+    """`dvc exp run -S` takes quotes away; the C reader refuses a bare address inside braces."""
+    from dvc.utils.serialize import load_yaml, modify_yaml
+
+    copy = shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    before = load_yaml(copy)
+    with modify_yaml(copy) as tree:
+        tree["profile"] = "noncommercial"
+    assert load_yaml(copy) == before | {"profile": "noncommercial"}

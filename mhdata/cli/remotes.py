@@ -43,7 +43,7 @@ def push(remote: str | None, partial: bool, mend: bool, as_document: bool) -> No
 \b
 Examples:
   mhdata pull
-  git checkout data-v1 && mhdata pull
+  git checkout data-v1.0 && mhdata pull
 """
 )
 @remote
