@@ -193,7 +193,7 @@ def _conclude(told: dict[str, Any], verify: bool, dry_run: bool) -> None:
         click.echo(
             f"Gone: none of the {len(told['rows'])} rows stands in what this build hands on. {REMAINS}"
             if told["gone"]
-            else "Not gone: take it down first (the same command without --verify), run `mhdata build`, then this again."
+            else "Not gone: take it down (without --verify), run `mhdata build`, then this again."
         )
         return
     if dry_run:
