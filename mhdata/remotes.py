@@ -107,7 +107,7 @@ def choose(workspace: Workspace, name: str | None) -> Remote:
             errors.USAGE,
         )
     wanted = name or _config(workspace).get("core", "remote", fallback=next(iter(found)) if len(found) == 1 else "")
-    wanted = wanted.lower()  # as DVC keeps names
+    wanted = str(wanted or "").lower()  # as DVC keeps names
     if wanted not in found:
         said = f"there is no remote {name!r}" if name else "no remote is the default"
         raise RemoteError(f"{said}: name one with -r: {', '.join(sorted(found))}", errors.USAGE)
