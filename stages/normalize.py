@@ -290,6 +290,11 @@ def _check_files(key: str, done: list[Done], source: Source) -> None:
     for file in dict.fromkeys(d.task.file for d in done):
         units = [d for d in done if d.task.file == file]
         rows = sum(d.rows for d in units)
+        if not rows and not source.optional:
+            raise SourceError(
+                f"{key}: {file} holds no row: expected upstream's rows: download the file again, or set "
+                f"sources.{key}.enabled to false in params.yaml"
+            )
         rejected = sum((d.rejected for d in units), Counter())
         examples = {reason: text for d in reversed(units) for reason, text in d.examples.items()}
         bad = sum(count for reason, count in rejected.items() if reason not in choices)

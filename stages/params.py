@@ -632,10 +632,34 @@ def ordered(params: Params) -> list[str]:
     return sorted(params.sources, key=lambda key: (params.sources[key].priority, key))
 
 
+_SOURCES = Path(__file__).parent / "sources"
 _KEY = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
+# What a rule of `policy` may name (stages/policy.py), beside `language:` with a declared code: a test compares.
+FINDINGS = (
+    "pii", "pii:public", "pii:hint", "pii:email", "pii:url", "pii:card", "pii:ssn", "pii:medical_id", "pii:phone",
+    "pii:ip", "pii:handle", "pii:birth_date", "pii:address", "pii:name",
+    "crisis", "crisis-review", "crisis-unreferred",
+    "quality", "quality:base64", "quality:short", "quality:url", "quality:self_promotion", "quality:ai_disclaimer",
+    "quality:placeholder", "quality:moderator", "quality:glued_sentences", "quality:mojibake", "quality:html",
+    "language", "language:und",
+)  # fmt: skip
+
+
+def _check_policy(params: Params) -> None:
+    """Raise ParamsError for a rule about something no screen finds: a slip would switch a protection off."""
+    known = (*FINDINGS, *(f"language:{code}" for code in params.screens.language.languages))
+    for source, rules in params.policy.items():
+        for finding in rules:
+            if finding not in known:
+                near = difflib.get_close_matches(finding, known, 1, 0.5)
+                mend = f"did you mean `{near[0]}`" if near else f"known are {', '.join(known)}"
+                raise ParamsError(f"{PATH}: policy.{source}: no screen finds {finding!r}: {mend}")
+
+
 def _check(params: Params) -> None:
+    _check_policy(params)
     for key in params.policy:
         if key not in ("default", *MADE) and key not in params.sources:
             near = difflib.get_close_matches(key, params.sources, 1, 0.5) or ["default"]
@@ -645,6 +669,9 @@ def _check(params: Params) -> None:
     for key, source in params.sources.items():
         if not _KEY.match(key):
             raise ParamsError(f"{PATH}: sources.{key}: a source's key is lower-case letters, digits and underscores")
+        if not (_SOURCES / f"{key}.py").exists():
+            modules = tuple(sorted(module.stem for module in _SOURCES.glob("[a-z]*.py")))
+            raise ParamsError(f"{PATH}: sources.{key} has no module stages/sources/{key}.py: {_nearest(key, modules)}")
         if not source.files:
             raise ParamsError(f"{PATH}: sources.{key}.files is empty: name at least one upstream file")
         for file in [*source.files, *source.license_files]:

@@ -148,7 +148,7 @@ def test_a_trace_row_keeps_its_meta_as_it_stands_and_its_roles_are_checked(proje
         {"messages": messages, "meta": {"example_id": "e1", "gold_labels": {"a": [1, None]}}},
         {"messages": messages[1:], "meta": {"example_id": "e2"}},
     ]
-    files = {f"data/splits/{name}.jsonl": b"" for name in ("valid", "test")}
+    files = {f"data/splits/{name}.jsonl": lines(rows[0]) for name in ("valid", "test")}
     normalize(project, "trace", {"data/splits/train.jsonl": lines(*rows), **files})
     record = project.records("trace")[0]
     assert (record["system"], record["input"], record["response"]) == ("system", "user", "assistant")
@@ -244,3 +244,27 @@ def test_an_undeclared_column_is_named(project: Project) -> None:
     project.params(lambda tree: tree["sources"]["reddit_ess"]["columns"].pop("comment"))
     said = normalize(project, "reddit_ess", {"redditess.jsonl": lines(comment("p", "x", True))}, code=2)
     assert "sources.reddit_ess.columns.comment is missing" in said
+
+
+def test_a_quote_that_nothing_closes_stops_the_stage(project: Project) -> None:
+    rows = [f"row number {i} talks of the weather,{i % 2}" for i in range(200)]
+    rows[5] = '"' + rows[5]
+    content = "\n".join(["clean_text,is_depression", *rows, ""]).encode()
+    said = normalize(project, "depression_reddit", {"depression_dataset_reddit_cleaned.csv": content}, code=1)
+    assert "row 5 opens a quote that nothing closes, and swallows 195 lines" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("content", [b"", b"   \n", b"[]\n"])
+def test_a_file_without_a_row_stops_the_stage(project: Project, content: bytes) -> None:
+    assert "data.json holds no row" in normalize(project, "human_like_dpo", {"data.json": content}, code=1)
+
+
+def test_a_users_columns_may_have_any_name(project: Project) -> None:
+    names = {"post": "post text", "comment": "文-x", "effective": "was.it", "post_id": "f0"}
+    project.params(lambda tree: tree["sources"]["reddit_ess"].update(columns=names))
+    rows = [
+        {"post text": "a post", "文-x": f"comment {i} of some words", "was.it": i % 2 == 0, "f0": "p"} for i in range(4)
+    ]
+    normalize(project, "reddit_ess", {"redditess.jsonl": lines(*rows)})
+    assert {record["input"] for record in project.records("reddit_ess")} == {"a post"}

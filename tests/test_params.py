@@ -111,3 +111,23 @@ def test_dvc_writes_params_anew_and_reads_the_same(tmp_path: Path) -> None:
     with modify_yaml(copy) as tree:
         tree["profile"] = "noncommercial"
     assert load_yaml(copy) == before | {"profile": "noncommercial"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda tree: tree["policy"]["amod_counseling"].update({"pii:emial": "drop"}), "did you mean `pii:email`"),
+        (lambda tree: tree["policy"]["default"].update({"crysis": "tag"}), "did you mean `crisis`"),
+        (lambda tree: tree["sources"].update(traze=tree["sources"].pop("trace")), "did you mean trace"),
+    ],
+)
+def test_a_slip_in_a_name_does_not_switch_anything_off(tmp_path: Path, change: Any, says: str) -> None:
+    assert says in refused(tmp_path, change)
+
+
+def test_policy_knows_what_the_screens_find() -> None:
+    from stages.screens.pii.spans import TYPES
+
+    tags = yaml.safe_load((ROOT / "stages/screens/data/quality.yaml").read_text(encoding="utf-8"))
+    found = {f"pii:{name}" for name in TYPES} | {f"quality:{tag}" for tag in (*tags, "short", "base64")}
+    assert found <= set(params.FINDINGS)

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -95,15 +96,27 @@ def _csv_rows(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Any]:
         rows = csv.reader(io.TextIOWrapper(part, encoding, "surrogateescape", newline=""))
         if unit.start == 0:
             next(rows)
+        began = rows.line_num
         for number in itertools.count(unit.row):
+            before, began = began, rows.line_num
             try:
                 row = next(rows)
             except StopIteration:
+                if began - before > 1 and _odd_quotes(unit.path):  # the parser gives what it holds, without a word
+                    raise SourceError(
+                        f"{label}: row {number - 1} opens a quote that nothing closes, and swallows {began - before} "
+                        "lines to the end of the file: expected a closing quote: mend the file, or download it again"
+                    ) from None
                 return
             except csv.Error as error:
                 yield Fault(number, "too_long", f"{error} (an unclosed quote?)", "")
                 continue
             yield _csv_row(number, row, len(header), picks)
+
+
+def _odd_quotes(path: Path) -> bool:
+    with path.open("rb") as file:
+        return sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b"")) % 2 == 1
 
 
 class Part(io.RawIOBase):

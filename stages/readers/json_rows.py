@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,7 +45,7 @@ def is_array(file: BinaryIO) -> bool:
 
 def read(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Read]:
     decode = _decoder(schema)
-    raw_columns = [field.name for field in schema if field.metadata == RAW_JSON.metadata]
+    raw_columns = [f"f{at}" for at, field in enumerate(schema) if field.metadata == RAW_JSON.metadata]
     with unit.path.open("rb") as file:
         texts = _numbered(file, unit, label)
         texts = _checked_keys(texts, schema, label) if unit.start == 0 else texts
@@ -73,7 +73,7 @@ def read(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Read]:
                     break
             if not rows and not faults:
                 return
-            columns = [_array(list(map(attrgetter(field.name), rows)), field.type) for field in schema]
+            columns = [_array(list(map(attrgetter(f"f{at}"), rows)), field.type) for at, field in enumerate(schema)]
             yield Read(numbers, pa.RecordBatch.from_arrays(columns, schema=schema), faults)
 
 
@@ -91,14 +91,23 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     ends = itertools.accumulate((0 if value is None else len(value) for value in values), initial=0)
     missing = pa.array([value is None for value in values], pa.bool_()) if None in values else None
     items = list(itertools.chain.from_iterable(value for value in values if value is not None))
-    fields = [_array(list(map(attrgetter(field.name), items)), field.type) for field in kind.value_type]
+    listed = [kind.value_type.field(at) for at in range(kind.value_type.num_fields)]
+    fields = [_array(list(map(attrgetter(f"f{at}"), items)), field.type) for at, field in enumerate(listed)]
     structs = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=kind, mask=missing)
 
 
 def _decoder(schema: pa.Schema) -> Any:
-    row = msgspec.defstruct("Row", [_member(field) for field in schema], gc=False)
-    return msgspec.json.Decoder(row).decode
+    return msgspec.json.Decoder(_struct("Row", schema, gc=False)).decode
+
+
+def _struct(name: str, fields: Iterable[pa.Field], *, gc: bool = True) -> Any:
+    """A struct with members f0, f1 ...: a user's column may have any name, a member may not."""
+    listed = list(fields)
+    members = [(f"f{place}", *_member(field)[1:]) for place, field in enumerate(listed)]
+    return msgspec.defstruct(
+        name, members, gc=gc, rename={f"f{place}": field.name for place, field in enumerate(listed)}
+    )
 
 
 def _member(field: pa.Field) -> Any:
@@ -118,7 +127,7 @@ def _python_type(kind: pa.DataType) -> Any:
     if pa.types.is_list(kind):
         return list[_python_type(kind.value_type)]  # type: ignore[misc]
     assert pa.types.is_struct(kind), kind
-    return msgspec.defstruct("Item", [_member(kind.field(i)) for i in range(kind.num_fields)])
+    return _struct("Item", [kind.field(i) for i in range(kind.num_fields)])
 
 
 def _json_fault(number: int, text: bytes, error: Exception) -> Fault:

@@ -46,6 +46,8 @@ def open_version(name: str | None, root: Path) -> Version:
     """
     if name is None:
         return Folder("the working folder", root)
+    if not name.strip():
+        raise NoVersionError("a version's name is empty (a variable that is not set?): name a git revision or a folder")
     folder = Path(name)
     if folder.is_dir():
         for home in (folder, *([folder.parent] if folder.name == DATA.name else [])):
