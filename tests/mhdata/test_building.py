@@ -136,9 +136,10 @@ def test_prepare_adds_a_format_to_params_after_a_question(mine: Doors) -> None:
     made = mine.json("prepare", "sharegpt", "--yes")
     assert made["rebuilt"] is True
     files = made["formats"]["sharegpt"]["files"]
-    assert sum(file["rows"] for file in files) == sum(made["formats"]["sharegpt"]["rows"].values()) > 0
+    assert sum(file["rows"] or 0 for file in files) == sum(made["formats"]["sharegpt"]["rows"].values()) > 0
     for file in files:
-        assert len(Path(file["path"]).read_bytes().splitlines()) == file["rows"]
+        if file["rows"] is not None:  # else a licence text or what else travels with the rows
+            assert len(Path(file["path"]).read_bytes().splitlines()) == file["rows"]
     changed = [
         pair
         for pair in zip(text.splitlines(), params.read_text(encoding="utf-8").splitlines(), strict=True)
@@ -209,7 +210,8 @@ def test_cancel_and_events_of_a_build(mine: Doors, slow: Path) -> None:
     assert isinstance(heard[0], events.Started) and heard[0].target == "merge"
     skipped = [event for event in heard if isinstance(event, events.StageSkipped)]
     (started,) = [event for event in heard if isinstance(event, events.StageStarted)]
-    assert len(skipped) + 1 == started.position == started.total == heard[0].total
+    assert len(skipped) + 1 == started.position == started.total - 1  # the data package comes after the merge
+    assert started.total == heard[0].total
     assert all(json.loads(json.dumps(events.as_dict(event)))["event"] for event in heard)
     assert locks.holder(where) is None and locks.dvc_processes(where) == []
 
@@ -256,6 +258,7 @@ def test_clean_removes_what_builds_wrote_and_nothing_else(mine: Doors) -> None:
     assert mine.json("status")["merged"]["exists"] is False
     mine("build")  # nothing is left that a build would replace: no question
     assert digests(mine.root) == before
+    own.unlink()
 
 
 def test_a_bug_in_a_stage_names_it_and_the_log(mine: Doors) -> None:
