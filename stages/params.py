@@ -485,6 +485,11 @@ class Synthesize(Model, frozen=True, kw_only=True):
             raise ValueError("the weights of all topics are 0: give at least one topic a weight above 0")
         if self.mode != "off" and not self.topics:
             raise ValueError("topics is empty: list at least one {name, weight}")
+        labels = [topic.label for topic in self.topics]
+        for name in self.policy.crisis_topics:
+            near = difflib.get_close_matches(name, labels, 1, 0.8)
+            if near and name not in labels:  # else its answers would need no referral, without a word
+                raise ValueError(f"policy.crisis_topics: no topic is named {name!r}: did you mean {near[0]!r}")
         if self.total < used * self.min_per_topic:
             raise ValueError(
                 f"total is {self.total}, but {used} topics times min_per_topic {self.min_per_topic} make "

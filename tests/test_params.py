@@ -118,6 +118,7 @@ def test_dvc_writes_params_anew_and_reads_the_same(tmp_path: Path) -> None:
     [
         (lambda tree: tree["policy"]["amod_counseling"].update({"pii:emial": "drop"}), "did you mean `pii:email`"),
         (lambda tree: tree["policy"]["default"].update({"crysis": "tag"}), "did you mean `crisis`"),
+        (lambda tree: tree["synthesize"]["policy"].update(crisis_topics=["Selfharm"]), "did you mean 'Self-harm'"),
         (lambda tree: tree["sources"].update(traze=tree["sources"].pop("trace")), "did you mean trace"),
     ],
 )
