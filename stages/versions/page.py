@@ -92,8 +92,8 @@ def _cut(text: str) -> str:
 def compared(before: str, after: str) -> Iterator[Part]:
     """Two texts as parts that stayed, went and came, word by word; long parts that stayed are cut.
 
-    >>> list(compared("I am very sad", "I am sad today"))
-    [('same', 'I am '), ('removed', 'very '), ('same', 'sad'), ('added', ' today')]
+    >>> list(compared("I slept badly", "I slept well"))
+    [('same', 'I slept '), ('removed', 'badly'), ('added', 'well')]
     """
     first, second = (re.findall(r"\w+|\s+|[^\w\s]", text) for text in (before, after))
     start = _alike(first, second)
