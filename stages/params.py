@@ -674,9 +674,10 @@ def _check(params: Params) -> None:
     for key, source in params.sources.items():
         if not _KEY.match(key):
             raise ParamsError(f"{PATH}: sources.{key}: a source's key is lower-case letters, digits and underscores")
-        if not (_SOURCES / f"{key}.py").exists():
-            modules = tuple(sorted(module.stem for module in _SOURCES.glob("[a-z]*.py")))
-            raise ParamsError(f"{PATH}: sources.{key} has no module stages/sources/{key}.py: {_nearest(key, modules)}")
+        modules = [module.stem for module in _SOURCES.glob("[a-z]*.py")]
+        near = difflib.get_close_matches(key, modules, 1, 0.7)
+        if near and key not in modules:
+            raise ParamsError(f"{PATH}: sources.{key} has no module stages/sources/{key}.py: did you mean {near[0]}")
         if not source.files:
             raise ParamsError(f"{PATH}: sources.{key}.files is empty: name at least one upstream file")
         for file in [*source.files, *source.license_files]:
