@@ -83,7 +83,7 @@ def _rows(where: Workspace) -> Iterator[str]:
         "\n|---|---|---|---|---|---|---|---|---|---|"
     )
     for source, first in ledger["normalize"].items():
-        merged, split = ledger["merge"][source], ledger["split"][source]["details"]["sides"]
+        merged, split = ledger["merge"][source], ledger["split"][source]["details"]
         said = [
             source, first["in"], _reasons(first["rejected"]), first["out"], _reasons(merged["rejected"]),
             merged["duplicates"], merged["out"], *(split.get(side, 0) for side in ("held_out", "train", "validation")),
