@@ -674,10 +674,8 @@ def _check(params: Params) -> None:
     for key, source in params.sources.items():
         if not _KEY.match(key):
             raise ParamsError(f"{PATH}: sources.{key}: a source's key is lower-case letters, digits and underscores")
-        modules = [module.stem for module in _SOURCES.glob("[a-z]*.py")]
-        near = difflib.get_close_matches(key, modules, 1, 0.7)
-        if near and key not in modules:
-            raise ParamsError(f"{PATH}: sources.{key} has no module stages/sources/{key}.py: did you mean {near[0]}")
+        if not (_SOURCES / f"{key}.py").exists():
+            _check_slip(key)
         if not source.files:
             raise ParamsError(f"{PATH}: sources.{key}.files is empty: name at least one upstream file")
         for file in [*source.files, *source.license_files]:
@@ -688,6 +686,13 @@ def _check(params: Params) -> None:
     check_license(params.synthesize.license, "synthesize.license")
     check_license(params.paraphrase.license, "paraphrase.license")
     check_profile(params.profile)
+
+
+def _check_slip(key: str) -> None:
+    """Raise ParamsError if a source's key without a module is nearly the name of one; stages.sources refuses others."""
+    near = difflib.get_close_matches(key, [module.stem for module in _SOURCES.glob("[a-z]*.py")], 1, 0.7)
+    if near:
+        raise ParamsError(f"{PATH}: sources.{key} has no module stages/sources/{key}.py: did you mean {near[0]}")
 
 
 def _check_export(params: Params) -> None:

@@ -90,11 +90,8 @@ def hook(event, args):
                 file.write(path[len(root):] + chr(10))
 sys.addaudithook(hook)
 """
-# Not declared: params.yaml (by key), the names of sources' modules, what has no final name yet, and the store of
-# answers that were paid for.
-ELSEWHERE = re.compile(
-    r"params\.yaml|stages(/sources)?|data/\.parts(/.*)?|data/\.spool(/.*)?|(.*/)?\.[^/]+\.part(/.*)?"
-)
+# Not declared: params.yaml (by key), what has no final name yet, and the store of answers that were paid for.
+ELSEWHERE = re.compile(r"params\.yaml|stages|data/\.parts(/.*)?|data/\.spool(/.*)?|(.*/)?\.[^/]+\.part(/.*)?")
 
 
 def everything_on(folder: Path) -> Workspace:

@@ -268,3 +268,10 @@ def test_a_users_columns_may_have_any_name(project: Project) -> None:
     ]
     normalize(project, "reddit_ess", {"redditess.jsonl": lines(*rows)})
     assert {record["input"] for record in project.records("reddit_ess")} == {"a post"}
+
+
+def test_a_source_without_a_module_is_named(project: Project) -> None:
+    project.params(lambda tree: tree["sources"].update(zebra=tree["sources"]["trace"]))
+    project.raw("zebra", {"data/splits/train.jsonl": b"{}\n"})
+    said = project.run("normalize", "zebra", code=2).stderr
+    assert "sources.zebra has no module stages/sources/zebra.py" in said

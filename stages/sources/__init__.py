@@ -21,6 +21,7 @@ from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
+from stages.errors import ParamsError
 from stages.params import Source
 from stages.record import TURN
 
@@ -57,8 +58,14 @@ class Module(Protocol):
 
 
 def load(key: str) -> Module:
-    """The module of a source."""
-    return cast(Module, importlib.import_module(f"stages.sources.{key}"))
+    """The module of a source. Raises ParamsError if there is none of that name."""
+    name = f"{__name__}.{key}"
+    try:
+        return cast(Module, importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+    raise ParamsError(f"params.yaml: sources.{key} has no module stages/sources/{key}.py: write it, or take the block out")
 
 
 def columns(*names: str) -> pa.Schema:
