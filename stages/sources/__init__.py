@@ -65,7 +65,9 @@ def load(key: str) -> Module:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-    raise ParamsError(f"params.yaml: sources.{key} has no module stages/sources/{key}.py: write it, or take the block out")
+    raise ParamsError(
+        f"params.yaml: sources.{key} has no module stages/sources/{key}.py: write it, or take the block out"
+    )
 
 
 def columns(*names: str) -> pa.Schema:
