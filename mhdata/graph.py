@@ -94,7 +94,7 @@ def _makers(dep: str, makers: dict[str, str]) -> Iterator[str]:
 def name_of(address: str) -> str:
     """A stage's name, of what DVC calls it.
 
-    >>> name_of("pipelines/export/dvc.yaml:export@dpo"), name_of("merge")
+    >>> name_of("pipelines/export_trainers/dvc.yaml:export@dpo"), name_of("merge")
     ('export@dpo', 'merge')
     """
     return address.rpartition("dvc.yaml:")[2]
