@@ -1,1 +1,40 @@
 """The pipeline: one module per stage of dvc.yaml, and the rooms they call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_SWITCH = "NPY_DISABLE_CPU_FEATURES"
+_FLAGS = 4096  # bytes of /proc/cpuinfo that hold the first core's entry
+
+
+def sorts_slowly(cpu: str) -> bool:
+    """Whether a CPU (an entry of /proc/cpuinfo) is an AMD Zen 4, on which numpy sorts integers 5 times faster by AVX2.
+
+    numpy's AVX-512 sort stores compressed vectors to memory, which is microcode there (numpy/x86-simd-sort#6).
+    """
+    known = dict(line.split(":", 1) for line in cpu.splitlines() if ":" in line)
+    fields = {name.strip(): value.strip() for name, value in known.items()}
+    return (
+        fields.get("vendor_id") == "AuthenticAMD"
+        and fields.get("cpu family") == "25"
+        and "avx512f" in fields.get("flags", "").split()
+    )
+
+
+def _choose_sort() -> None:
+    """Decide how numpy sorts in this process and those it starts; too late once numpy is imported, and harmless."""
+    if _SWITCH in os.environ or sys.platform != "linux":
+        return
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            cpu = file.read(_FLAGS)
+    except OSError:
+        return
+    if sorts_slowly(cpu):
+        os.environ[_SWITCH] = "X86_V4 AVX512_ICL AVX512_SPR"
+
+
+_choose_sort()

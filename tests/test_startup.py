@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stages import sorts_slowly
 from tests.builds import ROOT
 
 STAGES = sorted(
@@ -55,3 +56,35 @@ def test_a_stage_with_nothing_to_do_loads_no_arrow(command: str, tmp_path: Path)
     modules = loaded(f"import stages.{module} as stage\nstage.main(*{words})", tmp_path)
     assert "msgspec" in modules
     assert not modules & {"pyarrow", "numpy"}
+
+
+CPU = "processor\t: 0\nvendor_id\t: {}\ncpu family\t: {}\nmodel name\t: A: B\nflags\t\t: sse2 avx2 {}\n"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "flags", "slow"),
+    [
+        ("AuthenticAMD", 25, "avx512f avx512dq", True),  # Zen 4
+        ("AuthenticAMD", 25, "", False),  # Zen 3
+        ("AuthenticAMD", 26, "avx512f avx512dq", False),  # Zen 5
+        ("GenuineIntel", 6, "avx512f avx512dq", False),
+    ],
+)
+def test_numpy_sorts_by_avx2_where_its_avx512_sort_is_the_slower(
+    vendor: str, family: int, flags: str, slow: bool
+) -> None:
+    assert sorts_slowly(CPU.format(vendor, family, flags)) == slow
+
+
+def test_the_choice_of_sort_is_made_before_numpy_comes_and_leaves_a_users_own_alone() -> None:
+    tell = "import stages.merge, os, numpy\nprint(os.environ.get('NPY_DISABLE_CPU_FEATURES'))"
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", tell], cwd=ROOT, check=True, capture_output=True, text=True,
+            env={"PYTHONPATH": str(ROOT), "PATH": "", **own},
+        ).stdout.strip()
+        for own in ({}, {"NPY_DISABLE_CPU_FEATURES": "X86_V4"})
+    ]  # fmt: skip
+    cpu = Path("/proc/cpuinfo")
+    assert ("AVX512" in said[0]) == (cpu.exists() and sorts_slowly(cpu.read_text(encoding="utf-8")[:4096]))
+    assert said[1] == "X86_V4"

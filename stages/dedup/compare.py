@@ -86,7 +86,7 @@ def _shared(found: Sets, sizes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.
     """How many keys both sets of each pair hold: brought together by sorting, they stand side by side."""
     starts = found.ends - sizes
     both = np.concatenate([_tagged(found.keys, starts[side], sizes[side], BITS) for side in (a, b)])
-    both.sort()
+    both.sort(kind="stable")  # two sorted runs: numpy's stable sort merges them in one pass
     twice = both[1:][both[1:] == both[:-1]] >> _U(BITS)
     return np.bincount(twice.astype(np.int64), minlength=len(a))
 
