@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,7 @@ def _write_page(build: Build, tables: dict[str, Table]) -> None:
     html = pages.render(
         "report.html", tables=tables, charts=_charts(build, tables), origin=build.settings.origin,
         profile=build.settings.profile, mix=_mix(build), audit=build.audit, files=_files(build),
+        beside=_beside(build), notes=_notes(build), mixtures=_mixtures(build),
         total=headline(build, tables)["rows"], params=_params_text(build.settings), pins=_pins(build),
         wanted=build.settings.split,
     )  # fmt: skip
@@ -219,11 +220,37 @@ def _mix(build: Build) -> dict[str, Any]:
 
 
 def _files(build: Build) -> list[list[Any]]:
-    return [
-        [name, file["path"], file["rows"], file["bytes"], file["sha256"]]
-        for name, made in build.exports.items()
-        for file in made["files"]
-    ]
+    """The exported files that hold rows."""
+    heads = ("path", "rows", "bytes", "sha256")
+    return [[name, *(file[head] for head in heads)] for name, file in _exported(build) if file["rows"] is not None]
+
+
+def _beside(build: Build) -> list[list[Any]]:
+    """The licences, attributions and the like beside them."""
+    heads = ("path", "bytes", "sha256")
+    return [[name, *(file[head] for head in heads)] for name, file in _exported(build) if file["rows"] is None]
+
+
+def _exported(build: Build) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((name, file) for name, made in build.exports.items() for file in made["files"])
+
+
+def _notes(build: Build) -> list[tuple[str, str]]:
+    """Why a format that was asked for has no file."""
+    return [(name, made["note"]) for name, made in build.exports.items() if made["selected"] and made["note"]]
+
+
+def _mixtures(build: Build) -> list[list[Any]]:
+    """What the mixture asks for and what came of it, by format and source."""
+    rows = []
+    for name, made in build.exports.items():
+        if (mixture := made.get("mixture")) is None:
+            continue
+        unit = made["unit"]
+        for source, got in mixture["achieved"].items():
+            asked = [mixture["asked"]["weights"].get(source), mixture["rates"].get(source)]
+            rows.append([name, source, *asked, got["rows"], got["rows_share"], unit, got[unit], got[f"{unit}_share"]])
+    return rows
 
 
 def _pins(build: Build) -> list[list[Any]]:

@@ -62,6 +62,16 @@ class Project:
             assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done
 
+    def part(self, root: Path, *names: str) -> Project:
+        """A project of its own at `root`: the code (linked), this one's params.yaml, copies of some of its data."""
+        root.mkdir()
+        for name in ("stages", "mhdata", "dvc.yaml", "pipelines"):
+            (root / name).symlink_to(ROOT / name)
+        shutil.copy(self.root / "params.yaml", root)
+        for name in names:
+            shutil.copytree(self.root / "data" / name, root / "data" / name)
+        return Project(root)
+
     def raw(self, source: str, files: dict[str, bytes]) -> None:
         """Put upstream files into data/raw/<source> with the receipt that download would write."""
         import hashlib

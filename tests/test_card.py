@@ -101,13 +101,8 @@ def test_the_card_says_what_the_audit_measured(project: Project, card: str) -> N
 
 @pytest.mark.slow
 def test_a_ledger_that_changed_changes_the_card(project: Project, card: str, tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    root.mkdir()
-    for name in ("stages", "params.yaml"):
-        (root / name).symlink_to(project.root / name)
-    for name in ("ledger", "reports"):
-        shutil.copytree(project.root / "data" / name, root / "data" / name)
-    again = Project(root)
+    again = project.part(tmp_path / "project", "ledger", "reports")
+    root = again.root
     again.run("card")
     assert (root / HUB / "README.md").read_text(encoding="utf-8") == card, "the ledgers are all that it reads"
     path = root / "data/ledger/merge/trace.json"
@@ -145,17 +140,11 @@ def test_a_card_with_another_count_does_not_load(built: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_hub_folder_that_is_not_built_says_so(project: Project, tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "stages").symlink_to(project.root / "stages")
-    shutil.copy(project.root / "params.yaml", root)
-    for name in ("ledger", "reports", "merged", "split"):
-        shutil.copytree(project.root / "data" / name, root / "data" / name)
-    without = Project(root)
+    without = project.part(tmp_path / "project", "ledger", "reports", "merged", "split")
     without.params(lambda tree: tree.update(formats=["openai"]))
     without.run("export", "hub")
     without.run("card")
-    assert "add hub to formats" in (root / HUB / "README.md").read_text()
+    assert "add hub to formats" in (without.root / HUB / "README.md").read_text()
     assert without.json(f"{HUB}/croissant.json") == {}
 
 
@@ -164,13 +153,8 @@ def test_a_test_share_stands_on_the_card_and_loads_as_a_split(project: Project, 
     import mlcroissant
     from datasets import load_dataset
 
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "stages").symlink_to(project.root / "stages")
-    shutil.copy(project.root / "params.yaml", root)
-    for name in ("ledger", "reports", "merged", "benchmarks"):
-        shutil.copytree(project.root / "data" / name, root / "data" / name)
-    shared = Project(root)
+    shared = project.part(tmp_path / "project", "ledger", "reports", "merged", "benchmarks")
+    root = shared.root
     shared.params(lambda tree: tree["split"].update(validation=0.15, test=0.15))
     for words in (["split"], ["export", "hub"], ["card"]):
         shared.run(*words)

@@ -22,14 +22,9 @@ REPO = "me/mental-health"
 @pytest.fixture(scope="module")
 def noncommercial(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The sample under the profile whose rows may be passed on, with its Hub folder and the dpo files."""
-    root = tmp_path_factory.mktemp("publish")
-    for name in ("stages", "mhdata", "dvc.yaml", "pipelines"):
-        (root / name).symlink_to(ROOT / name)
-    shutil.copy(built / "params.yaml", root)
-    for name in ("benchmarks", "normalized", "screened", "ledger", "reports"):
-        shutil.copytree(built / "data" / name, root / "data" / name)
+    root = tmp_path_factory.mktemp("publish") / "project"
+    project = Project(built).part(root, "benchmarks", "normalized", "screened", "ledger", "reports")
     shutil.copy(built / "data/deny.txt", root / "data/deny.txt")
-    project = Project(root)
     project.params(lambda tree: tree.update(profile="noncommercial"))
     for words in (["merge"], ["split"], ["export", "hub"], ["export", "dpo"], ["export", "kto"], ["card"]):
         project.run(*words)

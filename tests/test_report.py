@@ -125,7 +125,7 @@ def test_the_page_needs_nothing_but_itself(built: Path) -> None:
 def test_every_chart_has_a_name_and_a_table_after_it(built: Path) -> None:
     found = page(built)
     drawn = re.findall(r'<svg role="img" aria-label="([^"]+)"', found)
-    assert len(drawn) == len(set(drawn)) == 12
+    assert len(drawn) == 2 * len(set(drawn)) == 24  # each for wide and for narrow screens
     for part in found.split("</figure>")[1:]:
         assert part.lstrip().startswith("<details")
     assert found.count("<h1") == 1
@@ -187,10 +187,53 @@ def test_a_browser_draws_it_and_asks_for_nothing(built: Path, tmp_path: Path) ->
              f"--log-net-log={tmp_path}/net.json", "--dump-dom"]  # fmt: skip
     url = (built / "data/reports/report.html").as_uri()
     done = subprocess.run([browser, *flags, url], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.count("<svg") == 12 and "Params, pins and hashes" in done.stdout
+    assert done.stdout.count("<svg") == 24 and "Params, pins and hashes" in done.stdout
     asked = set(re.findall(r'"url":"((?:https?|file):[^"]*)"', (tmp_path / "net.json").read_text(errors="replace")))
     theirs = {one for one in asked if "google" in one}  # what Chromium asks its maker for, whatever the page
     assert not {one for one in asked if one.startswith("http")} - theirs
+
+
+@pytest.mark.slow
+def test_nothing_is_cut_or_too_small_to_read_on_any_screen(built: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="run `pip install -r requirements-dev.txt`")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no browser is here: apt-get install chromium")
+    charts = """all => all.filter(svg => svg.checkVisibility()).map(svg => [svg.getAttribute("aria-label"),
+        svg.getBoundingClientRect().width / svg.viewBox.baseVal.width,
+        svg.closest(".chart").scrollWidth - svg.closest(".chart").clientWidth])"""
+    tables = 'all => all.filter(t => t.scrollWidth > t.clientWidth).map(t => t.getAttribute("aria-label"))'
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for width in (1400, 400):
+            looked = chromium.new_page(viewport={"width": width, "height": 900})
+            looked.goto((built / "data/reports/report.html").as_uri())
+            drawn = looked.eval_on_selector_all("svg", charts)
+            assert len({name for name, *_ in drawn}) == len(drawn) == 12
+            for name, scale, cut in drawn:
+                assert scale > 0.9 and (cut <= 0 or "duplicates" in name), (width, name, scale, cut)
+            assert looked.evaluate("document.documentElement.scrollWidth") == width
+            if width == 1400:
+                assert looked.eval_on_selector_all(".wrap", tables) == []
+        chromium.close()
+
+
+def test_a_mixture_and_a_format_without_a_file_are_told(built: Path, tmp_path: Path) -> None:
+    project = Project(built).part(tmp_path / "project", "ledger", "reports", "merged")
+    got = {"rows": 3, "rows_share": 0.25, "characters": 40, "characters_share": 0.125}
+    asked = {"unit": "rows", "weights": {"trace": 0.3}, "rates": {}, "caps": {}, "total": None, "max_repeats": 1}
+    for name, change in (
+        ("openai", {"mixture": {"asked": asked, "rates": {"trace": 1.5}, "achieved": {"trace": got}}}),
+        ("dpo", {"note": "No file: 4 rows of train qualify for dpo, which takes 10 or more."}),
+    ):
+        path = project.root / f"data/ledger/export/{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_bytes()) | change), encoding="utf-8")
+    (project.root / "data/exports").mkdir()
+    project.run("report")
+    found = page(project.root)
+    assert "<strong>dpo:</strong> No file: 4 rows of train qualify" in found
+    cells = ["openai", "trace", "0.300", "1.500", "3", "0.250", "characters", "40", "0.125"]
+    assert re.search("".join(rf"<t[hd][^>]*>{re.escape(cell)}</t[hd]>" for cell in cells), found)
 
 
 def test_the_readmes_figures_are_the_ledgers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"cell": cell, "code": code, "words": words}
+    environment.tests["hash"] = is_hash
     return environment.get_template(template).render(style=(folder / "style.css").read_text(encoding="utf-8"), **values)
 
 
@@ -34,6 +36,15 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def is_hash(value: Any) -> bool:
+    """Whether a value is a sha1 or sha256 in hex.
+
+    >>> is_hash("0123456789abcdef" * 4), is_hash("abcdef")
+    (True, False)
+    """
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value) is not None
 
 
 def words(name: str) -> str:

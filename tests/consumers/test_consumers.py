@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stages import formats
-from tests.conftest import ROOT, Project
+from tests.conftest import Project
 from tests.consumers.environments import ENVIRONMENTS
 from tests.consumers.run import run, table, verdict
 
@@ -19,12 +18,8 @@ LIGHT = [name for name, one in ENVIRONMENTS.items() if not one.heavy]
 @pytest.fixture(scope="module")
 def every_format(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample's build with all formats."""
-    root = tmp_path_factory.mktemp("formats")
-    (root / "stages").symlink_to(ROOT / "stages")
-    shutil.copy(built / "params.yaml", root)
-    for name in ("merged", "split", "ledger", "reports"):
-        shutil.copytree(built / "data" / name, root / "data" / name)
-    project = Project(root)
+    root = tmp_path_factory.mktemp("formats") / "project"
+    project = Project(built).part(root, "merged", "split", "ledger", "reports")
     project.params(lambda tree: tree.update(formats=["all"]))
     for name in sorted(formats.names(), key=lambda name: (name == "llama_factory", name)):
         project.run("export", name)

@@ -1,4 +1,4 @@
-"""A tokenizer and a model made on the spot: bytes as tokens, one layer."""
+"""A tokenizer and a model made on the spot: a thousand tokens of bytes, one layer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SPECIAL = ["<pad>", "<bos>", "<|im_start|>", "<|im_end|>"]
+VOCABULARY = 1000
+ENGLISH = Path(__file__).parents[3] / "README.md"  # what its merges are learned from
 
 
 def plain():
     """The tokenizer of the `tokenizers` library."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    vocab = {token: number for number, token in enumerate(SPECIAL + sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    made = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train([str(ENGLISH)], trainer)
     return made
 
 
@@ -53,7 +59,7 @@ def model_folder() -> str:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=264, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=2, max_position_embeddings=4096, pad_token_id=0, bos_token_id=1, eos_token_id=3,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder())

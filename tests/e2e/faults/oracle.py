@@ -103,12 +103,13 @@ def _object(line: bytes) -> dict[str, Any] | None:
 def _judged(row: Any) -> dict[str, Any] | None:
     if not isinstance(row, dict):
         return None
-    if any(TWICE in here or not all(map(_encodable, here)) for here in _objects(row)):
+    if any(TWICE in here or any(map(SURROGATE.search, here)) for here in _objects(row)):
         return DOUBTFUL
     return row if _clean(row) else None
 
 
 TWICE = "\0twice"
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _loads(text: str) -> Any:
@@ -129,15 +130,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _clean(value: Any) -> bool:
-    return all(_encodable(text) for text in texts(value))
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not any(map(SURROGATE.search, texts(value)))
 
 
 def texts(value: Any) -> list[str]:
