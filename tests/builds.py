@@ -61,7 +61,8 @@ def build(folder: Path) -> None:
     dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
     if kept:
         part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
-        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(".git", "stages", "tests", "mhdata", "benchmarks"))
+        names = (".git", ".github", ".ci", "stages", "tests", "mhdata", "benchmarks", "requirements*", "*.md", "*.toml")
+        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(*names))
         part.rename(kept)
 
 

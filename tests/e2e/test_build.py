@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from stages import params, sources
-from tests.builds import ROOT, clone, digests, dvc
+from tests.builds import ROOT, dvc
 
 
 @pytest.mark.slow
@@ -20,19 +19,6 @@ def test_a_build_leaves_git_and_dvc_clean_and_a_second_runs_nothing(built: Path)
     assert status.stdout == "", "the committed dvc.lock is not the one that a build makes"
     assert "up to date" in dvc(built, "status")
     assert "Running stage" not in dvc(built, "repro")
-
-
-@pytest.mark.slow
-def test_another_folder_clock_locale_hash_seed_and_worker_count_give_the_same_bytes(
-    built: Path, tmp_path: Path
-) -> None:
-    other = clone(tmp_path / "another folder")
-    text = (other / "params.yaml").read_text(encoding="utf-8")
-    (other / "params.yaml").write_text(text.replace("workers: 2", "workers: 1"), encoding="utf-8")
-    for path in (other / "data/sample").rglob("*"):
-        os.utime(path, (1, 1))
-    dvc(other, "repro", PYTHONHASHSEED="4711", TZ="Pacific/Kiritimati", LANG="C", LC_ALL="C")
-    assert digests(other) == digests(built)
 
 
 @pytest.mark.slow
