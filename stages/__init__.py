@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-_SWITCH = "NPY_DISABLE_CPU_FEATURES"
+SORT = "NPY_DISABLE_CPU_FEATURES"
 _FLAGS = 4096  # bytes of /proc/cpuinfo that hold the first core's entry
 
 
@@ -26,7 +26,7 @@ def sorts_slowly(cpu: str) -> bool:
 
 def _choose_sort() -> None:
     """Decide how numpy sorts in this process and those it starts; too late once numpy is imported, and harmless."""
-    if _SWITCH in os.environ or sys.platform != "linux":
+    if SORT in os.environ or sys.platform != "linux":
         return
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
@@ -34,7 +34,7 @@ def _choose_sort() -> None:
     except OSError:
         return
     if sorts_slowly(cpu):
-        os.environ[_SWITCH] = "X86_V4 AVX512_ICL AVX512_SPR"
+        os.environ[SORT] = "X86_V4 AVX512_ICL AVX512_SPR"
 
 
 _choose_sort()

@@ -24,7 +24,7 @@ from stages.dedup import exact, near
 from stages.dedup.links import ANSWER, METHODS, NEAR, Links, Places, near_links
 from stages.engine import Each
 from stages.engine.keys import KeySpill
-from stages.files import atomic, scratch
+from stages.files import atomic, renamed, scratch
 from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
 from stages.ledger import Ledger
 from stages.params import Merge, Params, Source
@@ -37,6 +37,7 @@ from stages.storage import (
     json_lists,
     read_batches,
     read_rows,
+    read_stream,
 )
 
 SKETCHED = 8  # row groups that one task of the near-duplicate search reads
@@ -108,7 +109,7 @@ def main() -> None:
         _find_exact(each, parts, places, links, folder)
         found = _find_near(each, parts, settings.merge, places, folder)
         links.close(_near_links(parts, found, places, settings.merge))
-        _write(each, parts, links, _clusters(parts, places, found), accounts)
+        _write(each, parts, links, _clusters(parts, places, found), folder, accounts)
     for name, count in found.counts.items():
         print(f"near-duplicates: {name} {count}")
     ledger.write_folder("merge", accounts)
@@ -243,11 +244,9 @@ def _ids_at(parts: list[Part], places: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 class Rendered(NamedTuple):
-    """What one unit adds to each file."""
+    """What one unit adds to each file. Its rows stand in files (`.arrow`, `.json`, `.csv`): text is not sent."""
 
-    kept: pa.RecordBatch
-    json: pa.Buffer
-    csv: pa.Buffer
+    rows: Path
     evidence: pa.RecordBatch
     dropped: pa.RecordBatch
     account: Ledger
@@ -262,7 +261,11 @@ class Task(NamedTuple):
     clusters: Clusters
 
 
-def _write(each: Each, parts: list[Part], links: Links, clusters: Clusters, accounts: dict[str, Ledger]) -> None:
+def _write(
+    each: Each, parts: list[Part], links: Links, clusters: Clusters, folder: Path, accounts: dict[str, Ledger]
+) -> None:
+    spills = folder / "rendered"
+    spills.mkdir()
     with (
         atomic(MERGED_TABLE) as parquet,
         atomic(MERGED_TABLE.with_suffix(".json")) as json,
@@ -274,15 +277,24 @@ def _write(each: Each, parts: list[Part], links: Links, clusters: Clusters, acco
         array, cells = JsonArraySink(json), CsvSink(csv, record.PUBLIC)
         evidence = ParquetSink(duplicates, DUPLICATES, published=True)
         left = ParquetSink(dropped, DROPPED, published=True)
-        for made in each(partial(_render, parts), _rendering(parts, links, clusters)):
-            whole.write(made.kept)
-            array.append(made.json)
-            cells.append(made.csv)
+        for made in each(partial(_render, parts, spills), _rendering(parts, links, clusters)):
+            for batch in read_stream(made.rows):
+                whole.write(batch)
+            made.rows.unlink()
+            array.append(_taken(made.rows.with_suffix(".json")))
+            cells.append(_taken(made.rows.with_suffix(".csv")))
             evidence.write(made.evidence)
             left.write(made.dropped)
             _add(accounts[made.account.source], made.account)
         for sink in (whole, array, cells, evidence, left):
             sink.close()
+
+
+def _taken(path: Path) -> pa.Buffer:
+    """What a file holds; the file goes."""
+    data = path.read_bytes()
+    path.unlink()
+    return pa.py_buffer(data)
 
 
 def _rendering(parts: list[Part], links: Links, clusters: Clusters) -> Iterator[Task]:
@@ -291,7 +303,7 @@ def _rendering(parts: list[Part], links: Links, clusters: Clusters) -> Iterator[
         yield Task(unit, links.removed.take(stop), links.stands_for.take(stop), clusters.between(start, stop))
 
 
-def _render(parts: list[Part], task: Task) -> Rendered:
+def _render(parts: list[Part], spills: Path, task: Task) -> Rendered:
     part = parts[task.unit.part]
     account = Ledger("merge", part.key)
     kept, evidence, dropped = [], [], []
@@ -302,17 +314,21 @@ def _render(parts: list[Part], task: Task) -> Rendered:
         evidence.append(_evidence(removed, part.key, parts))
         dropped.append(_dropped(batch, part.key))
         _account(account, batch, kept[-1], removed)
-    rows = _one(kept, record.MERGED)
+    path = spills / f"{task.unit.number:06d}.arrow"
+    _spill_rows(_one(kept, record.MERGED), path)
+    return Rendered(path, _one(evidence, DUPLICATES), _one(dropped, DROPPED), account)
+
+
+def _spill_rows(rows: pa.RecordBatch, path: Path) -> None:
+    """Write what the rows add to each of the merged files."""
+    with renamed(path) as part, pa.OSFile(str(part), "wb") as out, pa.ipc.new_stream(out, rows.schema) as stream:
+        stream.write_batch(rows)
     public = rows.select(list(record.PUBLIC))
+    with renamed(path.with_suffix(".json")) as part:
+        part.write_bytes(JsonArraySink.made(public))
     cells = public.set_column(public.schema.get_field_index("tags"), "tags", json_lists(public["tags"]))
-    return Rendered(
-        rows,
-        JsonArraySink.made(public),
-        CsvSink.made(cells),
-        _one(evidence, DUPLICATES),
-        _one(dropped, DROPPED),
-        account,
-    )
+    with renamed(path.with_suffix(".csv")) as part:
+        part.write_bytes(CsvSink.made(cells))
 
 
 def _between(links: np.ndarray, start: int, stop: int) -> np.ndarray:

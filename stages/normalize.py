@@ -26,7 +26,7 @@ from stages.files import atomic, read_json, renamed, scratch
 from stages.layout import LEDGER, NORMALIZED, QUARANTINE, RAW
 from stages.ledger import Ledger
 from stages.params import Source
-from stages.storage import ParquetSink
+from stages.storage import ParquetSink, read_stream
 
 SMALL = 1000  # rows; a smaller file fails only when all of it is rejected
 
@@ -340,7 +340,7 @@ def _renumbered(key: str, spills: list[Path], numbers: tuple[np.ndarray, np.ndar
     place = 0
     for path in spills:
         identity, done = np.fromfile(path.with_suffix(".keys"), KEY), 0
-        for batch in _read_spill(path):
+        for batch in read_stream(path):
             own = _number_of(numbers, place, len(batch))
             again = np.flatnonzero(own)
             if len(again):
@@ -370,7 +370,7 @@ def _gathered(
 def _drafts(key: str, source: Source, spills: list[Path], folder: Path) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """All drafts as the source's `gather` gives them, with their identities, in order."""
     gather = getattr(sources.load(key), "gather")  # noqa: B009 - optional in the protocol
-    batches = gather(lambda: (b for path in spills for b in _read_spill(path)), folder, source)
+    batches = gather(lambda: (b for path in spills for b in read_stream(path)), folder, source)
     keys = (np.fromfile(path.with_suffix(".keys"), KEY) for path in spills)
     pending = np.empty(0, KEY)
     for batch in batches:
@@ -378,11 +378,6 @@ def _drafts(key: str, source: Source, spills: list[Path], folder: Path) -> Itera
             pending = np.concatenate([pending, next(keys)])
         yield batch, pending[: len(batch)]
         pending = pending[len(batch) :]
-
-
-def _read_spill(path: Path) -> Iterator[pa.RecordBatch]:
-    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-        yield from reader
 
 
 def _numbers(spills: list[Path], folder: Path) -> tuple[np.ndarray, np.ndarray]:

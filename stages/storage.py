@@ -43,6 +43,12 @@ def read_rows(path: Path, start: int, stop: int, columns: list[str] | None = Non
             first = last
 
 
+def read_stream(path: Path) -> Iterator[pa.RecordBatch]:
+    """Stream an Arrow IPC file, a batch at a time."""
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        yield from reader
+
+
 def aligned(*streams: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, ...]]:
     """Walk tables of the same rows side by side, in slices of equal length.
 

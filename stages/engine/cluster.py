@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from stages import SORT
 from stages.engine import Each, in_order
 from stages.errors import ParamsError, PipelineError, without_pandas
 from stages.params import Engine
@@ -36,16 +37,23 @@ def joined(engine: Engine) -> Iterator[Each]:
     Raises ParamsError when Ray is not installed or no cluster answers, PipelineError when a task is lost for good.
     """
     ray = _driver(engine)
-    task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(_apply)
+    task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False, scheduling_strategy="SPREAD")(_apply)
 
     def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         shared = ray.put((function, os.getcwd()))
-        return in_order(lambda item: _begun(ray, task, shared, item), items, max(engine.workers - 1, 1))
+        named = task.options(name=_name(function))
+        return in_order(lambda item: _begun(ray, named, shared, item), items, max(engine.workers - 1, 1))
 
     try:
         yield each
     finally:
         ray.shutdown()
+
+
+def _name(function: Callable[[Any], Any]) -> str:
+    """What Ray's dashboard and the processes of its workers call the step."""
+    inner = getattr(function, "func", function)
+    return f"{inner.__module__.removeprefix('stages.')}.{inner.__name__.strip('_')}"
 
 
 def _begun(ray: Any, task: Any, shared: Any, item: Any) -> Callable[[], Any]:
@@ -88,7 +96,8 @@ def _driver(engine: Engine) -> Any:
     import ray
 
     path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
-    environment = {"env_vars": {"PYTHONPATH": path}}
+    sort = {name: os.environ[name] for name in (SORT,) if name in os.environ}  # Ray's workers load numpy before us
+    environment = {"env_vars": {"PYTHONPATH": path, **sort}}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     except (ConnectionError, RuntimeError, ValueError) as error:
