@@ -66,11 +66,16 @@ _RAYS_OWN = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
 def _descendants(pid: int) -> list[int]:
-    try:
-        found = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return found + [below for child in found for below in _descendants(child)]
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            parent = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(name))
+    found, new = [], [pid]
+    while new:
+        new = [child for known in new for child in children.get(known, [])]
+        found += new
+    return found
 
 
 def _title(pid: int) -> str:

@@ -52,8 +52,7 @@ def joined(engine: Engine) -> Iterator[Each]:
 
 def _name(function: Callable[[Any], Any]) -> str:
     """What Ray's dashboard and the processes of its workers call the step."""
-    inner = getattr(function, "func", function)
-    return f"{inner.__module__.removeprefix('stages.')}.{inner.__name__.strip('_')}"
+    return str(getattr(function, "func", function).__name__).strip("_")
 
 
 def _begun(ray: Any, task: Any, shared: Any, item: Any) -> Callable[[], Any]:
