@@ -1,6 +1,6 @@
 """Precision and recall of the crisis screen on real rows labelled by eye, and what the screens find in the whole files.
 
-    MHDATA_REAL=... python -m benchmarks.screens_crisis [dev|more|test] [--misses | --cost]
+    MHDATA_REAL=... python -m benchmarks.screens_crisis [dev|more|first|second|third|fourth|test] [--misses | --cost]
 
 Shares are weighed: a label counts as many rows as its stratum has for each one drawn (screens_crisis_draw). A row
 labelled `review` (a careful reader would ask) counts as no flag. Ratios only; the texts never leave memory, but for
@@ -21,12 +21,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.screens_crisis_draw import COPIES, READERS, distinct
+from benchmarks.screens_crisis_draw import COPIES, READERS, distinct, labels
 from stages.params import Crisis
 from stages.record import TURN
 from stages.screens import crisis
 
-LABELS = Path(__file__).resolve().parents[1] / "tests/data/crisis/real_labels.jsonl"
 GROUPS = {
     "suicidal": {"suicidal_passive", "suicidal_active", "attempt_recent", "method_request"},
     "self_harm": {"self_harm"},
@@ -57,12 +56,11 @@ def batch(texts: Iterable[str]) -> pa.RecordBatch:
 
 def cases(draw: str, root: Path) -> Iterator[Case]:
     """The rows of a draw; a source that holds the same texts by another route takes the labels."""
-    labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
-    labels = [row for row in labels if row["draw"] == draw and row["weight"]]
+    wanted = [row for row in labels() if row["draw"] == draw and row["weight"]]
     routes = {source: (source, read) for source, read in READERS.items()} | COPIES
     for source, (labelled, read) in routes.items():
         texts = distinct(list(read(root)))
-        rows = [row for row in labels if row["source"] == labelled and row["text_sha256_16"] in texts]
+        rows = [row for row in wanted if row["source"] == labelled and row["text_sha256_16"] in texts]
         chosen = [texts[row["text_sha256_16"]] for row in rows]
         for row, text, found in zip(rows, chosen, crisis.screen(batch(chosen), Crisis()).to_pylist(), strict=True):
             yield Case(source, row["label"], frozenset(row["categories"]), Fraction(row["weight"]), text, found)

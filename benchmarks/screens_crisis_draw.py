@@ -2,11 +2,12 @@
 
     MHDATA_REAL=... python -m benchmarks.screens_crisis_draw OUT_FOLDER
 
-Each source's distinct inputs stand in three strata by fixed word lists (strong words, cue words, neither),
-in order of a hash of the text, and are dealt from there: `dev` and `more` to tune by; `first`, `second` and `third`, each
-read after a freeze of the rules and tuned by since; and `test`, read after the last freeze and tuned by never. All but
-`test` of the CC0 posts train the model. A label's weight is rows of the stratum / rows drawn from it. The strata never
-follow the screen's own rules, so that the estimate stays unbiased when the rules change.
+Each source's distinct inputs stand in three strata by fixed word lists (strong words, cue words, neither), in order of a
+hash of the text. Draws are dealt from there one after the other: a new one takes of each stratum the first rows that no
+label knows yet. `dev` and `more` are to tune by; `first` to `fourth` were each read after a freeze of the rules and tuned
+by since; `test` was read after the last freeze and tuned by never. All but `test` of the CC0 posts train the model. A
+label's weight is rows of the stratum / rows drawn from it. The strata never follow the screen's own rules, so that the
+estimate stays unbiased when the rules change.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -46,26 +48,18 @@ CUE = re.compile(
     r"|last"
     r"|done with|tired of|sick of|hospital|psych ward|crisis|hotline|note|safe|unsafe|danger\w*)\b"
 )
-PARTS = ("dev", "first", "more", "second", "third", "test")
-SHARES = {  # source -> stratum -> rows in each part
-    "depression_reddit": {
-        "strong": (80, 90, 330, 70, 60, 60),
-        "cue": (70, 80, 200, 90, 90, 90),
-        "neither": (30, 50, 40, 60, 60, 50),
-    },
-    "epitome": {
-        "strong": (50, 60, 30, 60, 60, 60),
-        "cue": (50, 60, 60, 70, 80, 80),
-        "neither": (20, 30, 20, 40, 40, 40),
-    },
-    "amod_counseling": {"strong": (50, 40), "cue": (30, 35, 30, 50, 50, 40), "neither": (15, 15, 0, 25, 25, 15)},
-    "mentalchat16k": {"strong": (10, 2), "cue": (15, 15, 0, 25, 10, 10), "neither": (5, 5, 0, 10, 5, 5)},
+SHARES = {  # source -> stratum -> rows of a draw
+    "depression_reddit": {"strong": 70, "cue": 100, "neither": 50},
+    "epitome": {"strong": 70, "cue": 90, "neither": 40},
+    "amod_counseling": {"cue": 60, "neither": 20},  # all strong ones are labelled
+    "mentalchat16k": {"cue": 15, "neither": 5},
 }
+LABELS = Path(__file__).resolve().parents[1] / "tests/data/crisis/real_labels.jsonl"
 
 
-def _column(path: str, column: str, encoding: str = "utf-8") -> Callable[[Path], Iterator[str]]:
+def _column(path: str, column: str) -> Callable[[Path], Iterator[str]]:
     def read(root: Path) -> Iterator[str]:
-        with (root / path).open(newline="", encoding=encoding) as lines:
+        with (root / path).open(newline="", encoding="utf-8") as lines:
             yield from (row[column] for row in csv.DictReader(lines))
 
     return read
@@ -78,7 +72,7 @@ def _amod(root: Path) -> Iterator[str]:
 
 READERS: dict[str, Callable[[Path], Iterator[str]]] = {
     "depression_reddit": _column("depression_reddit/depression_dataset_reddit_cleaned.csv", "clean_text"),
-    "epitome": _column("candidates/epitome/emotional-reactions-reddit.csv", "seeker_post", "latin-1"),
+    "epitome": _column("candidates/epitome/emotional-reactions-reddit.csv", "seeker_post"),
     "amod_counseling": _amod,
     "mentalchat16k": _column("mentalchat16k/Interview_Data_6K.csv", "input"),
 }
@@ -104,25 +98,22 @@ def stratum(text: str) -> str:
     return "strong" if STRONG.search(low) else "cue" if CUE.search(low) else "neither"
 
 
-def draw(source: str, root: Path) -> Iterator[dict[str, object]]:
-    """Rows to label: source, text_sha256_16, draw, stratum, weight and (for reading only) text."""
+def labels() -> list[dict[str, Any]]:
+    """What was read: source, text_sha256_16, draw, stratum, weight, label, categories, time."""
+    return [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
+
+
+def draw(source: str, root: Path) -> Iterator[dict[str, str]]:
+    """Rows to label next: source, text_sha256_16, draw, stratum, weight and (for reading only) text."""
     texts = distinct(list(READERS[source](root)))
-    for name, shares in SHARES[source].items():
+    known = {row["text_sha256_16"] for row in labels() if row["source"] == source}
+    for name, wanted in SHARES[source].items():
         members = sorted((k for k, t in texts.items() if stratum(t) == name), key=lambda k: k[::-1])
-        start = 0
-        for part, wanted in zip(PARTS, shares, strict=False):  # a stratum may be used up
-            chosen = members[start : start + wanted]
-            start += wanted
-            for k in chosen:
-                weight = f"{len(members)}/{len(chosen)}"
-                yield {
-                    "source": source,
-                    "text_sha256_16": k,
-                    "draw": part,
-                    "stratum": name,
-                    "weight": weight,
-                    "text": texts[k],
-                }
+        chosen = [k for k in members if k not in known][:wanted]
+        weight = f"{len(members)}/{len(chosen)}"
+        for k in chosen:
+            row = {"source": source, "text_sha256_16": k, "draw": "test", "stratum": name, "weight": weight}
+            yield row | {"text": texts[k]}
 
 
 def main() -> None:

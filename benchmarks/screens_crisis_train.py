@@ -23,13 +23,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.screens_crisis_draw import READERS, distinct, draw
+from benchmarks.screens_crisis_draw import READERS, distinct, draw, labels
 from stages.screens._canonical import DATA, canonical
 from stages.screens._linear import WINDOW, features, model_words
 from stages.screens._rules import FLAG, MENTION, rules
 
-LABELED = Path(__file__).resolve().parents[1] / "tests/data/crisis"
-LABELS, AUTHORED = LABELED / "real_labels.jsonl", LABELED / "authored_dev.jsonl"
+AUTHORED = Path(__file__).resolve().parents[1] / "tests/data/crisis/authored_dev.jsonl"
 SOURCE = "depression_reddit"
 MIN_DOCUMENTS, SCALE, LEAST = 5, 100, 3
 BY_EYE, BY_RULE = 4.0, 0.3  # weight of a row
@@ -68,12 +67,13 @@ class Features:
 
 def rows() -> Iterator[Row]:
     """Texts to train on."""
-    labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
-    ours = {r["text_sha256_16"]: r["label"] for r in labels if r["source"] == SOURCE}
-    held_out = {
-        str(row["text_sha256_16"]) for row in draw(SOURCE, Path(os.environ["MHDATA_REAL"])) if row["draw"] == "test"
-    }
-    for key, text in distinct(list(READERS[SOURCE](Path(os.environ["MHDATA_REAL"])))).items():
+    root = Path(os.environ["MHDATA_REAL"])
+    read = [row for row in labels() if row["source"] == SOURCE]
+    ours = {row["text_sha256_16"]: row["label"] for row in read if row["draw"] != "test"}
+    # the draw to judge by: the one that is labelled, or, while it is not yet, the next
+    judged = {row["text_sha256_16"] for row in read if row["draw"] == "test"}
+    held_out = judged or {row["text_sha256_16"] for row in draw(SOURCE, root)}
+    for key, text in distinct(list(READERS[SOURCE](root))).items():
         if key in held_out or ours.get(key) == "review":
             continue
         if key in ours:

@@ -136,8 +136,8 @@ class Crisis(Screen, frozen=True, kw_only=True):
     """Crisis in what the person wrote. Thresholds are scores of the linear model, in hundredths of a logit."""
 
     promote: int = -300  # from here a weak anchor is a flag
-    review: int = -350  # from here a text is for review without any anchor
-    alone: int = 140  # from here a text is a flag without a sure anchor
+    review: int = -365  # from here a text is for review without any anchor
+    alone: int = 100  # from here a text is a flag without a sure anchor
     not_persons: tuple[str, ...] = ("behavioral-experiment", "clinical")  # types of record that nobody in need writes
 
 
