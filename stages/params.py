@@ -137,7 +137,7 @@ class Crisis(Screen, frozen=True, kw_only=True):
 
     promote: int = -300  # from here a weak anchor is a flag
     review: int = -365  # from here a text is for review without any anchor
-    alone: int = 100  # from here a text is a flag without a sure anchor
+    alone: int = 200  # from here a text is a flag without a sure anchor
     not_persons: tuple[str, ...] = ("behavioral-experiment", "clinical")  # types of record that nobody in need writes
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.screens_crisis import LABELS, batch, cases
-from benchmarks.screens_crisis_draw import READERS, distinct
+from benchmarks.screens_crisis import batch, cases
+from benchmarks.screens_crisis_draw import READERS, distinct, labels
 from stages.params import Crisis
 from stages.record import TURN
 from stages.screens import crisis
@@ -248,7 +248,7 @@ def test_real_rows_held_out() -> None:
 @pytest.mark.slow
 def test_no_anchor_stands_without_its_cue() -> None:
     """The cue words are a short cut: every rule finds the same in the labelled posts without them."""
-    keys = {row["text_sha256_16"] for row in map(json.loads, LABELS.read_text(encoding="utf-8").splitlines())}
+    keys = {row["text_sha256_16"] for row in labels()}
     posts = distinct(list(READERS["depression_reddit"](Path(str(REAL)))))
     lost = []
     for text in (text for key, text in posts.items() if key in keys):
