@@ -3,13 +3,12 @@
     MHDATA_REAL=... python -m benchmarks.screens_crisis [dev|more|first|second|third|fourth|fifth|test] [--misses | --cost]
 
 Shares are weighed: a label counts as many rows as its stratum has for each one drawn (screens_crisis_draw). A row
-labelled `review` (a careful reader would ask) counts as no flag. Ratios only; the texts never leave memory, but for
+labelled `review` (a careful reader would ask) counts as no flag; `with review` is the precision if it did. Ratios only; the texts never leave memory, but for
 --misses, which prints wrong rows to the terminal.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -78,15 +77,16 @@ def row(name: str, of: list[Case]) -> str:
     hits = [case for case in gold if case.found["flag"]]
     review = [case for case in of if case.found["review"]]
     caught = [case for case in gold if case.found["review"]]
+    asked = [case for case in flagged if case.label in ("flag", "review")]
     return (
-        f"| {name} | {len(of)} | {len(gold)} | {share(hits, flagged)} | {share(hits, gold)} "
+        f"| {name} | {len(of)} | {len(gold)} | {share(hits, flagged)} | {share(asked, flagged)} | {share(hits, gold)} "
         f"| {share(caught, gold)} | {share(review, of)} |"
     )
 
 
 def report(found: list[Case]) -> Iterator[str]:
-    yield "| rows | n | crises | flag precision | flag recall | review recall | review share |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| rows | n | crises | flag precision | with review | flag recall | review recall | review share |"
+    yield "|---|---|---|---|---|---|---|---|"
     apart = [case for case in found if case.source not in COPIES]
     yield row("all", apart)
     for source in dict.fromkeys(case.source for case in found):
@@ -97,7 +97,7 @@ def report(found: list[Case]) -> Iterator[str]:
         caught = [case for case in gold if case.found["review"]]
         flagged = [case for case in gold if case.found["flag"]]
         yield (
-            f"| {name} | {len(gold)} | {len(gold)} | - "
+            f"| {name} | {len(gold)} | {len(gold)} | - | - "
             f"| {share(flagged, gold)} (as this category {share(named, gold)}) "
             f"| {share(caught, gold)} | - |"
         )
