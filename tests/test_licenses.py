@@ -251,3 +251,9 @@ def test_no_notice_where_no_licence_asks_for_one(tmp_path: Path) -> None:
     travel.write_obligations(tmp_path, [Part("own", "x", "MIT", 1)], "research")
     assert not (tmp_path / "LICENSES/NOTICE").exists()
     assert json.loads((tmp_path / "OBLIGATIONS.json").read_bytes())["may_be_passed_on"] is False
+
+
+def test_the_readme_cites_each_source_as_its_authors_ask() -> None:
+    readme = " ".join(SAMPLE.with_name("README.md").read_text(encoding="utf-8").split())
+    for key, source in params.load(path=SAMPLE).sources.items():
+        assert f"- `{key}`: {' '.join(travel.credit(source.dataset)['citation'].split())}" in readme
