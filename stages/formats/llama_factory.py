@@ -28,7 +28,8 @@ _OPENAI_TAGS = {
 }  # fmt: skip
 # Format -> name in the register, and how LLaMA-Factory is to read its lines.
 ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai": ("chat", {"formatting": "openai", "columns": {"messages": "messages"}, "tags": _OPENAI_TAGS}),
+    # Its own `formatting: openai` writes "detailed thinking off" behind every system message (0.9.5).
+    "openai": ("chat", {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": _OPENAI_TAGS}),
     "sharegpt": ("sharegpt", {"formatting": "sharegpt", "columns": {"messages": "conversations"}}),
     "alpaca": (
         "alpaca",

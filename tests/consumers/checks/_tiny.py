@@ -75,3 +75,20 @@ def model(head: str = "AutoModelForCausalLM", **more):
 def lines(paths: list[str]) -> list:
     """The rows of JSON Lines files."""
     return [json.loads(line) for path in paths for line in Path(path).read_bytes().split(b"\n") if line]
+
+
+def said(line: dict, reader) -> str:
+    """A row of openai or sharegpt through the chat template: what is to be trained on."""
+    roles = {"human": "user", "gpt": "assistant", "system": "system"}
+    messages = line.get("messages") or [
+        {"role": roles[one["from"]], "content": one["value"]} for one in line["conversations"]
+    ]
+    return reader.apply_chat_template(messages, tokenize=False)
+
+
+def altered(rows, paths: list[str], limit: int) -> str | None:
+    """The first of the rows that were tokenised, uncut, to something that no line of the files says."""
+    reader = tokenizer()
+    known = {said(line, reader) for line in lines(paths)}
+    found = (reader.decode(row["input_ids"]) for row in rows if len(row["input_ids"]) < limit)
+    return next((text for text in found if text not in known), None)

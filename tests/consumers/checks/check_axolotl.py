@@ -29,6 +29,9 @@ BLOCKS: dict[str, dict[str, Any]] = {
 }
 
 
+LIMIT = 4096  # tokens
+
+
 def block(name: str) -> Any:
     def check(files: dict[str, list[str]]) -> dict[str, Any]:
         from axolotl.cli.config import load_cfg
@@ -41,7 +44,7 @@ def block(name: str) -> Any:
                 data = {"path": paths[0], "ds_type": "json", "split": "train", **BLOCKS[name]}
                 wanted = {
                     "base_model": _tiny.model_folder(), "output_dir": folder, "dataset_prepared_path": f"{folder}/p",
-                    "sequence_len": 4096, "micro_batch_size": 1, "gradient_accumulation_steps": 1,
+                    "sequence_len": LIMIT, "micro_batch_size": 1, "gradient_accumulation_steps": 1,
                     "learning_rate": 1e-4, "num_epochs": 1, "chat_template": "tokenizer_default",
                     "remove_unused_columns": False, "special_tokens": {"pad_token": "<pad>"},
                     "datasets": [data],
@@ -56,6 +59,9 @@ def block(name: str) -> Any:
                 config = load_cfg(path)
                 made = (load_preference_datasets if rl else load_datasets)(cfg=config).train_dataset
                 rows[split] = len(made)
+                if name in ("openai", "sharegpt"):
+                    altered = _tiny.altered(made, paths, LIMIT)
+                    assert altered is None, f"trains on {altered!r}"
                 for row in made:
                     labels = row.get("labels")
                     if labels is not None:

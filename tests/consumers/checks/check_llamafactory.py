@@ -13,6 +13,7 @@ import _tiny
 
 STAGES = {"chat": "sft", "sharegpt": "sft", "alpaca": "sft", "dpo_text": "rm", "kto_text": "kto"}
 FORMATS = {"chat": "openai"}
+LIMIT = 2048  # tokens
 
 
 def entry(name: str) -> Any:
@@ -32,7 +33,7 @@ def entry(name: str) -> Any:
                 wanted = {
                     "stage": STAGES[name], "model_name_or_path": _tiny.model_folder(), "do_train": True,
                     "dataset": f"mental_health_{name}_{split}", "dataset_dir": folder, "template": "chatml",
-                    "finetuning_type": "full", "output_dir": folder, "cutoff_len": 2048, "report_to": "none",
+                    "finetuning_type": "full", "output_dir": folder, "cutoff_len": LIMIT, "report_to": "none",
                     "overwrite_cache": True, "preprocessing_num_workers": 1, "use_cpu": True, "pref_beta": 0.1,
                 }  # fmt: skip
                 model, data, training, _, _ = get_train_args(wanted)
@@ -40,6 +41,9 @@ def entry(name: str) -> Any:
                 template = get_template_and_fix_tokenizer(tokenizer, data)
                 made = get_dataset(template, model, data, training, STAGES[name], tokenizer=tokenizer)["train_dataset"]
                 rows[split] = len(made)
+                if name in ("chat", "sharegpt"):
+                    altered = _tiny.altered(made, paths, LIMIT)
+                    assert altered is None, f"trains on {altered!r}"
                 for row in made:
                     for key in ("labels", "chosen_labels"):
                         if key in row:
