@@ -107,7 +107,7 @@ export function histogram(title, counts) {
   return h("ol", { class: "histogram", "aria-label": title }, counts.map(([label, count]) => {
     const bar = h("span", { class: "column", "aria-hidden": "true" });
     bar.style.height = `${(100 * count) / largest}%`;
-    return h("li", { title: `${label}: ${number(count)}` },
-      h("span", { class: "well" }, bar), h("span", { class: "label" }, label), h("span", { class: "sr" }, `: ${number(count)} texts`));
+    return h("li", { title: `up to ${label}: ${number(count)}` },
+      h("span", { class: "well" }, bar), h("span", { class: "label" }, h("span", { class: "sr" }, "up to "), label), h("span", { class: "sr" }, `: ${number(count)} texts`));
   }));
 }

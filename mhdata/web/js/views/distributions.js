@@ -29,14 +29,14 @@ function length(name, lengths) {
   const counts = [];
   for (let top = Math.min(...tops); top <= Math.max(...tops); top *= 2) counts.push([top, lengths.histogram[top] ?? 0]);
   return [
-    histogram(`Characters of ${words(name)}, by powers of two`, counts.map(([top, rows]) => [`≤ ${compact(top)}`, rows])),
+    histogram(`Characters of ${words(name)}, by powers of two`, counts.map(([top, rows]) => [compact(top), rows])),
     table(`Quantiles of the length of ${words(name)}`, [
       ["Half up to", () => number(lengths.p50), "num"],
       ["90 % up to", () => number(lengths.p90), "num"],
       ["99 % up to", () => number(lengths.p99), "num"],
       ["Longest", () => number(lengths.longest), "num"],
     ], [lengths]),
-    h("p", { class: "quiet small" }, "Characters."),
+    h("p", { class: "quiet small" }, "Characters; a column counts the texts that are longer than the number before it, up to its own."),
   ];
 }
 
