@@ -29,7 +29,7 @@ def exports(project: Path) -> dict[str, Any]:
                 whole = {"train": [str(project / "data/exports" / file["path"])]}
                 found["huggingface csv"] = {"files": whole, "rows": {"train": file["rows"]}}
         rows = {split: sum(f["rows"] for f in ledger["files"] if f["split"] == split) for split in files}
-        found[path.stem] = {"files": files, "rows": rows}
+        found[path.stem] = {"files": files, "rows": rows, "all": ledger["files"]}
     found["llama_factory"] = {"files": {"train": [str(project / "data/exports/dataset_info.json")]}, "rows": {}}
     return found | _merged(project)
 
@@ -66,7 +66,7 @@ def _run(name: str, folder: Path) -> list[dict[str, Any]]:
     if done.returncode:
         error = {"error": f"the script ended with {done.returncode}: {done.stderr[-600:]}"}
         results.append({"tool": name, "version": "", "format": "", "flaw": "", "expected": {}, "whole": error,
-                        "broken": error, "broken_rows": {}, "seconds": 0})  # fmt: skip
+                        "broken": error, "broken_rows": {}})  # fmt: skip
     return results
 
 
@@ -90,12 +90,12 @@ def _noticed(broken: dict[str, Any]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """The results as a Markdown table."""
-    head = ("format", "consumer", "version", "rows", "step", "broken copy", "seconds", "verdict")
+    head = ("format", "consumer", "version", "rows", "step", "verdict", "broken copy")
     lines = [head, tuple("---" for _ in head)]
     for one in sorted(results, key=lambda one: (one["format"], one["tool"])):
         rows = " + ".join(str(n) for n in one["whole"].get("rows", {}).values())
         said = one["broken"].get("error") or _noticed(one["broken"])
         step = one["whole"].get("step", "")
-        lines.append((one["format"], one["tool"], one["version"], rows, step, f"{one['flaw']}: {said[:60]}",
-                      str(one["seconds"]), one["verdict"]))  # fmt: skip
+        said = f"{one['flaw']}: {said[:60]}"
+        lines.append((one["format"], one["tool"], one["version"], rows, step, one["verdict"], said))
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)

@@ -9,6 +9,7 @@ import pytest
 
 from stages import formats
 from tests.conftest import Project
+from tests.consumers import page
 from tests.consumers.environments import ENVIRONMENTS
 from tests.consumers.run import run, table, verdict
 
@@ -34,6 +35,17 @@ def test_each_consumer_loads_every_row_of_its_export_and_notices_a_flaw(every_fo
     wrong = [one for one in results if one["verdict"] != "ok"]
     assert len(results) >= (3 if environment == "metadata" else 10)
     assert not wrong, "\n" + table(wrong)
+
+
+def test_a_page_keeps_what_did_not_run_again(built: Path, tmp_path: Path) -> None:
+    path, lines = tmp_path / "page.md", "| format | consumer | rows |\n| --- | --- | --- |\n"
+    page.write(path, built, lines + "| hub | datasets | 1 |\n| dpo | trl DPO | 2 |")
+    page.write(path, built, lines + "| hub | datasets | No file /tmp/a/b.json: x |")
+    found = path.read_text(encoding="utf-8")
+    assert "| hub | datasets | No file b.json: x |" in found and "| dpo | trl DPO | 2 |" in found
+    assert found.count("| hub | datasets |") == found.count("| --- | --- | --- |") == 1
+    rows = Project(built).json("data/ledger/export/openai.json")["rows"]
+    assert f"| openai | 3 | {rows['train']} | {rows['validation']} |" in found
 
 
 RESULT: dict[str, Any] = {
