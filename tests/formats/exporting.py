@@ -40,7 +40,7 @@ class Exports:
     """Where the stage has run, in the current folder."""
 
     def __init__(self, rows: list[dict[str, Any]], wanted: list[str], settings: dict[str, Any]) -> None:
-        tree = yaml.load((ROOT / "params.yaml").read_bytes(), Loader=params._Loader)
+        tree = params.tree(ROOT / "params.yaml")
         services = {"services": {}}  # small exports are no fault here
         tree["profile"] = settings.pop("profile", tree["profile"])
         tree |= {"formats": wanted, "export": tree["export"] | services | settings}

@@ -33,7 +33,7 @@ from tests.conftest import ROOT
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Any, export: dict[str, Any], said: str) -> None:
-    tree = yaml.load((ROOT / "params.yaml").read_bytes(), Loader=params._Loader)
+    tree = params.tree(ROOT / "params.yaml")
     tree["export"] |= export
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -43,7 +43,7 @@ def test_a_wrong_value_is_named(tmp_path: Any, export: dict[str, Any], said: str
 
 
 def test_validation_and_test_make_no_more_than_all(tmp_path: Any) -> None:
-    tree = yaml.load((ROOT / "params.yaml").read_bytes(), Loader=params._Loader)
+    tree = params.tree(ROOT / "params.yaml")
     tree["split"] |= {"validation": 0.7, "test": 0.4}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
