@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 
@@ -21,11 +20,7 @@ def known(stages: Graph, name: str) -> str:
     """The name, if it is a format's. Raises ParamsError with the nearest one."""
     if name in stages.formats:
         return name
-    near = difflib.get_close_matches(name, stages.formats, 1, 0.5)
-    raise ParamsError(
-        f"there is no format {name!r}: "
-        + (f"did you mean {near[0]}?" if near else f"choose of {', '.join(stages.formats)}, or all")
-    )
+    raise ParamsError(f"there is no format {name!r}: {params.nearest(name, [*stages.formats, 'all'])}")
 
 
 def selected(workspace: Workspace) -> list[str]:

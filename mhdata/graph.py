@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from mhdata.workspace import Workspace
+from stages import params
 from stages.errors import PipelineError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -107,13 +108,14 @@ def files(workspace: Workspace) -> list[str]:
 
 
 def load(workspace: Workspace) -> Graph:
-    """Read every dvc.yaml, and params.yaml."""
-    params = _read(workspace, "params.yaml")
+    """Read every dvc.yaml, and params.yaml, which must be valid. Raises ParamsError, PipelineError."""
+    params.load(path=workspace.path("params.yaml"))
+    settings = params.tree(workspace.path("params.yaml"))
     return Graph(
         stage
         for file in files(workspace)
         for name, entry in _read(workspace, file).get("stages", {}).items()
-        for stage in _expand(name, entry, params, "" if file == "dvc.yaml" else f"{file}:")
+        for stage in _expand(name, entry, settings, "" if file == "dvc.yaml" else f"{file}:")
     )
 
 
@@ -126,16 +128,16 @@ def _read(workspace: Workspace, name: str) -> Any:
         raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _expand(name: str, entry: dict[str, Any], params: dict[str, Any], file: str) -> Iterator[Stage]:
+def _expand(name: str, entry: dict[str, Any], settings: dict[str, Any], file: str) -> Iterator[Stage]:
     if "foreach" not in entry:
-        yield _stage(name, entry, params, file)
+        yield _stage(name, entry, settings, file)
         return
     over = entry["foreach"]
     if isinstance(over, str):
-        over = _lookup(over.removeprefix("${").removesuffix("}"), params)
+        over = _lookup(over.removeprefix("${").removesuffix("}"), settings)
     items = over.items() if isinstance(over, dict) else ((str(item), item) for item in over)
     for key, item in items:
-        yield _stage(f"{name}@{key}", entry["do"], {**params, "key": key, "item": item}, file)
+        yield _stage(f"{name}@{key}", entry["do"], {**settings, "key": key, "item": item}, file)
 
 
 def _stage(name: str, entry: dict[str, Any], values: dict[str, Any], file: str) -> Stage:

@@ -6,7 +6,6 @@ reason. What a format cannot give, too few rows for its service say, is a note i
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 from pathlib import Path
@@ -21,7 +20,8 @@ from stages.layout import EXPORTS, LEDGER
 
 def main(name: str) -> None:
     settings = params.load("formats", "export", "profile")
-    _check_names([name, *(wanted for wanted in settings.formats if wanted != "all")])
+    if name not in formats.names():
+        raise ParamsError(f"export: there is no format {name!r}: {params.nearest(name, formats.names())}")
     module = formats.load(name)
     chosen = selected(name, settings.formats)
     made: list[Made] = []
@@ -58,15 +58,6 @@ def terms_folder(module: formats.Module) -> str | None:
     """Where the licences of a format's rows go, under data/exports; None where another stage writes them."""
     folder: str | None = getattr(module, "TERMS", module.OUTS[0])
     return folder
-
-
-def _check_names(names: list[str]) -> None:
-    known = formats.names()
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.5)
-            mend = f"did you mean {near[0]}" if near else f"choose of {', '.join(known)}, or all"
-            raise ParamsError(f"export: there is no format {name!r}: {mend}")
 
 
 def _leave_note(path: Path, note: str) -> None:

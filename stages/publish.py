@@ -101,7 +101,7 @@ def prepare(name: str) -> tuple[Facts, Content]:
     its files are not those of the ledger.
     """
     if name not in formats.names():
-        raise ParamsError(f"publish: there is no format {name!r}: choose of {', '.join(formats.names())}")
+        raise ParamsError(f"publish: there is no format {name!r}: {params.nearest(name, formats.names())}")
     ledger = LEDGER / "export" / f"{name}.json"
     if not ledger.exists():
         raise PipelineError(f"publish: {name} is not built: run `mhdata prepare {name}` first")

@@ -189,7 +189,7 @@ class Policy(Strict, frozen=True, kw_only=True):
 class Synthesize(Model, frozen=True, kw_only=True):
     """Questions and answers made on demand, in fixed numbers per topic."""
 
-    total: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    total: Annotated[int, Meta(ge=1, le=100_000)] = 1000  # the plan is held in memory
     min_per_topic: Count = 1
     topics: list[Topic] = []
     length: Length = Length()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.errors import ParamsError
 from stages.llm.copied import longest_run
 from stages.llm.prose import Texts, foreign, loops
 from stages.params import Filters, Length, Referral
@@ -61,17 +60,6 @@ def referrals(texts: Texts) -> list[str]:
     """
     batch = pa.record_batch({"response": texts.raw})
     return [kind or referral.NONE for kind in pc.struct_field(referral.screen(batch, Referral()), "kind").to_pylist()]
-
-
-def validate(filters: Filters) -> None:
-    """Raise ParamsError for a leftover pattern that RE2 cannot read."""
-    for place, pattern in enumerate(filters.leftovers):
-        try:
-            pc.match_substring_regex(pa.array([""]), pattern)
-        except pa.ArrowInvalid:
-            raise ParamsError(
-                f"params.yaml: synthesize.filters.leftovers[{place}] is nothing that RE2 can read: {pattern!r}"
-            ) from None
 
 
 def leftovers(texts: Texts, filters: Filters) -> list[bool]:

@@ -52,10 +52,6 @@ class Slot(msgspec.Struct, frozen=True):
 
 def main() -> None:
     settings = params.load("synthesize").synthesize
-    if settings.mode != "off":
-        from stages.synthesize import checks  # and with it pyarrow
-
-        checks.validate(settings.filters)
     load_prompts()
     slots = [] if settings.mode == "off" else plan(settings, choices(PROMPTS / "attributes.yaml", FIXED + VARIED))
     with answers.lines(PLAN) as file:
