@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +20,9 @@ from mhdata import statistics
 from mhdata.results import as_json
 from mhdata.statistics import NotBuiltError
 from mhdata.workspace import Workspace
-from stages import errors, params
+from stages import errors, ledger, params
 from stages.errors import PipelineError
+from stages.files import read_json, read_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -366,7 +366,7 @@ def quarantine(
         size = path.stat().st_size
         if before + size > start:
             for end, line in _lines(path, max(start - before, 0)):
-                if (row := _rejected(line, reason, text)) is not None:
+                if (row := _rejected(path, line, reason, text)) is not None:
                     found.append(row)
                 place = before + end
                 if (len(found) == limit or time.monotonic() > until) and place < total:
@@ -391,11 +391,11 @@ def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
             yield start, line
 
 
-def _rejected(line: bytes, reason: str | None, text: str) -> dict[str, Any] | None:
+def _rejected(path: Path, line: bytes, reason: str | None, text: str) -> dict[str, Any] | None:
     """The row on a line of a quarantine, if it fits."""
     if not line.strip():
         return None
-    row: dict[str, Any] = json.loads(line)
+    row: dict[str, Any] = read_line(path, line, "reason", "message", "raw", "file", "row")
     if reason is not None and row["reason"] != reason:
         return None
     raw = row["raw"] or ""
@@ -413,7 +413,7 @@ def flow(workspace: Workspace) -> dict[str, Any]:
     Raises NotBuiltError where no report has been made.
     """
     try:
-        stages: dict[str, Any] = json.loads(workspace.path("data/reports/ledger.json").read_bytes())
+        stages: dict[str, Any] = read_json(workspace.path("data/reports/ledger.json"), "normalize", "merge", "split")
     except FileNotFoundError:
         raise NotBuiltError("there is no report yet: run `mhdata build`") from None
     exports = [name.removeprefix("export ") for name in stages if name.startswith("export ")]
@@ -451,7 +451,7 @@ def distributions(workspace: Workspace) -> dict[str, Any]:
     """
     found: dict[str, Counter[str]] = {}
     for path in sorted(workspace.path("data/ledger/screen").glob("*.json")):
-        for screen, counts in json.loads(path.read_bytes()).get("details", {}).items():
+        for screen, counts in ledger.read(path).get("details", {}).items():
             found.setdefault(screen, Counter()).update(counts)
     screens = {name: dict(counts.most_common()) for name, counts in sorted(found.items())}
     return {**as_json(statistics.of(workspace)), "screens": screens}
@@ -464,7 +464,7 @@ class _Table:
     """A Parquet file, read by row group, and the cursors into it."""
 
     def __init__(self, path: Path) -> None:
-        """Raises NotBuiltError where there is none."""
+        """Raises NotBuiltError where there is none, DamagedError where it is torn."""
         self.path = path
         try:
             self.stamp = _stamp([path])
@@ -482,11 +482,12 @@ class _Table:
     def read(self, group: int, columns: list[str] | None) -> Any:
         """One row group as a record batch."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
+
+        from stages.storage import ParquetReader
 
         try:
-            with pq.ParquetFile(self.path, metadata=self._metadata, pre_buffer=False) as file:
-                table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            with ParquetReader(self.path, self._metadata) as file:
+                table = file.read(group, columns).combine_chunks()
         except FileNotFoundError:
             raise ChangedError(f"{self.path.name} is being written anew: ask again when the build is done") from None
         return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], table.schema)
@@ -524,9 +525,10 @@ def _stamp(paths: list[Path]) -> str:
 @functools.lru_cache(maxsize=16)
 def _metadata(path: Path, stamp: str) -> Any:
     """The footer of a file, which a long table's pages would else read anew each time."""
-    import pyarrow.parquet as pq
+    from stages.storage import ParquetReader
 
-    return pq.read_metadata(path)
+    with ParquetReader(path) as file:
+        return file.metadata
 
 
 @functools.lru_cache(maxsize=16)

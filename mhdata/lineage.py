@@ -16,6 +16,7 @@ from mhdata import formats
 from mhdata.workspace import Workspace
 from stages import params
 from stages.errors import PipelineError
+from stages.files import read_lines
 
 MOST = 12  # rows that a prefix may match before we ask for more of it
 
@@ -77,11 +78,10 @@ def _source(workspace: Workspace, key: str) -> params.Source:
 def _rejected(workspace: Workspace, source: str, file: str, row: int) -> dict[str, Any] | None:
     path = workspace.path(f"data/quarantine/{source}.jsonl")
     if path.exists():
-        with path.open("rb") as lines:
-            for line in lines:
-                entry: dict[str, Any] = json.loads(line)
-                if entry["row"] == row and entry["file"] == file:
-                    return entry
+        entry: dict[str, Any]
+        for entry in read_lines(path, "file", "row", "reason", "message", "raw"):
+            if entry["row"] == row and entry["file"] == file:
+                return entry
     return None
 
 
@@ -227,16 +227,17 @@ def _matching(path: Path, wanted: Any, keys: list[str]) -> Iterator[dict[str, An
 def _batches(path: Path, wanted: Any, keys: list[str]) -> Iterator[Any]:
     """The rows that `wanted` marks by the columns `keys`; texts are read only where a row group has one."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):
-            head = _one(file.read_row_group(group, columns=keys))
+    from stages.storage import ParquetReader
+
+    with ParquetReader(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            head = _one(file.read(group, keys))
             if head is None:
                 continue
             marks = wanted(head)
             if pc.any(marks).as_py():
-                rows = file.read_row_group(group).filter(marks).combine_chunks()
+                rows = file.read(group).filter(marks).combine_chunks()
                 yield from rows.to_batches()
 
 

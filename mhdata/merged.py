@@ -47,10 +47,12 @@ def _check(workspace: Workspace, split: str | None, sources: Sequence[str] | Non
 
 def _write(workspace: Workspace, path: Path, split: str | None, sources: Sequence[str] | None) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from stages.storage import ParquetReader
 
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    schema = pq.read_schema(workspace.merged).remove_metadata().append(pa.field("split", pa.string()))
+    with ParquetReader(workspace.merged) as file:
+        schema = file.schema.remove_metadata().append(pa.field("split", pa.string()))
     try:
         with pa.OSFile(str(part), "wb") as out, pa.ipc.new_stream(out, schema) as writer:
             for batch in rows(workspace, split, sources):

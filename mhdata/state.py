@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from mhdata.failures import BuildError
 from mhdata.results import ExportedFile, PreparedFormat
 from mhdata.workspace import Workspace
 from stages import params
+from stages.files import read_json
 
 LIBRARIES = ("dvc", "pyarrow", "datasets", "numpy", "msgspec", "orjson", "huggingface_hub")
 
@@ -27,8 +27,9 @@ def prepared(workspace: Workspace, name: str, selected: list[str] | None = None)
     """A format's files as they stand on disk, by its ledger. `selected`: the formats of params.yaml, if known."""
     chosen = name in (formats.selected(workspace) if selected is None else selected)
     try:
-        account = json.loads(workspace.path(f"data/ledger/export/{name}.json").read_bytes())
-    except (OSError, ValueError):
+        path = workspace.path(f"data/ledger/export/{name}.json")
+        account = read_json(path, "files", "selected", "rows", "note")
+    except FileNotFoundError:
         return PreparedFormat(name, chosen, False)
     files = tuple(
         ExportedFile(workspace.exports / file["path"], file["split"], file["rows"], file["bytes"], file["sha256"])
@@ -98,13 +99,13 @@ def merged(workspace: Workspace, stale: bool | None) -> dict[str, Any]:
     path = workspace.merged
     if not path.exists():
         return {"exists": False, "path": str(path), "when": None, "rows": None, "bytes": None, "stale": stale}
-    import pyarrow.parquet as pq
+    from stages.storage import row_count
 
     return {
         "exists": True,
         "path": str(path),
         "when": when(path),
-        "rows": pq.read_metadata(path).num_rows,
+        "rows": row_count(path),
         "bytes": path.stat().st_size,
         "stale": stale,
     }
@@ -160,8 +161,8 @@ def sources(workspace: Workspace) -> list[dict[str, Any]]:
 
 def _receipt(workspace: Workspace, key: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(workspace.path(f"data/raw/{key}/receipt.json").read_bytes())
-    except (OSError, ValueError):
+        found: dict[str, Any] = read_json(workspace.path(f"data/raw/{key}/receipt.json"), "files", "state", "notes")
+    except FileNotFoundError:
         return {}
     return found
 

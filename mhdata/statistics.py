@@ -12,7 +12,7 @@ from typing import Any
 
 from mhdata.results import Account, Lengths, Statistics, as_json
 from mhdata.workspace import Workspace
-from stages import params
+from stages import ledger, params
 from stages.errors import PipelineError
 
 TEXTS = ("input", "response", "rejected_response")
@@ -61,21 +61,21 @@ def _restored(found: dict[str, Any]) -> Statistics:
 
 def _count(workspace: Workspace) -> Statistics:
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+
+    from stages.storage import read_batches
 
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("source", "type", "tags", "license")}
     lengths: dict[str, Counter[int]] = {name: Counter() for name in TEXTS}
     rows = 0
-    with pq.ParquetFile(workspace.merged) as file:
-        for batch in file.iter_batches(columns=[*counts, *TEXTS]):
-            rows += len(batch)
-            for name, counter in counts.items():
-                values = batch[name].flatten() if name == "tags" else batch[name]
-                found = pc.value_counts(values)
-                counter.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
-            for name in TEXTS:
-                found = pc.value_counts(pc.utf8_length(batch[name].drop_null()))
-                lengths[name].update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+    for batch in read_batches(workspace.merged, [*counts, *TEXTS]):
+        rows += len(batch)
+        for name, counter in counts.items():
+            values = batch[name].flatten() if name == "tags" else batch[name]
+            found = pc.value_counts(values)
+            counter.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+        for name in TEXTS:
+            found = pc.value_counts(pc.utf8_length(batch[name].drop_null()))
+            lengths[name].update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
     accounted = accounts(workspace)
     sides: Counter[str] = Counter()
     for account in accounted:
@@ -141,7 +141,6 @@ def _account(workspace: Workspace, key: str) -> Account | None:
 
 def _ledger(path: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return ledger.read(path)
+    except FileNotFoundError:
         return None
-    return found

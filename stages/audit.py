@@ -17,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages import errors, params, text
 from stages.engine.keys import hash128
 from stages.errors import SourceError
 from stages.files import write_json
 from stages.layout import NORMALIZED, REPORTS
-from stages.storage import read_batches
+from stages.storage import read_batches, row_count
 
 FOLDS = 5
 LIMIT = 20_000  # rows audited of one source: a sample by id beyond, so that memory is bounded
@@ -52,8 +51,8 @@ def _rows(key: str) -> pa.Table:
     """Columns id, text and label of a source's records in upstream order; text is null outside the sample."""
     path = NORMALIZED / f"{key}.parquet"
     if not path.exists():
-        raise SourceError(f"{path} is missing: run `dvc repro normalize@{key}` first")
-    total = pq.read_metadata(path).num_rows
+        raise SourceError(f"{path} is missing: `dvc repro` makes it")
+    total = row_count(path)
     last = f"{min(16**8 - 1, 16**8 * LIMIT // max(total, 1)):08x}"  # ids are hashes: the low ones are a sample
     parts = []
     for batch in read_batches(path, ["id", "input", "response"]):

@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages import text
 from stages.errors import LawError
 from stages.layout import MERGED_TABLE, SPLIT_TABLE
 from stages.licenses.travel import ORIGIN
 from stages.params import Export
-from stages.storage import read_batches
+from stages.storage import ParquetReader, read_batches
 from stages.tokens import Counter
 
 # What a kind of export takes: the names in a row's `enters` that let it in; None: all rows.
@@ -80,8 +79,8 @@ def candidates(door: Door) -> Iterator[Candidates]:
     Raises LawError if the two hold other rows.
     """
     split = _Rows(read_batches(SPLIT_TABLE, ["id", "side"]))
-    with pq.ParquetFile(MERGED_TABLE, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):
+    with ParquetReader(MERGED_TABLE) as file:
+        for group in range(file.metadata.num_row_groups):
             keys = _read(file, group, KEYS, KEYS)
             sides = split.take(len(keys))
             if not sides["id"].equals(keys["id"]):
@@ -115,8 +114,8 @@ class _Rows:
         return _whole(pa.Table.from_batches(parts, SIDE))
 
 
-def _read(file: pq.ParquetFile, group: int, columns: list[str], names: list[str]) -> pa.RecordBatch:
-    return _whole(file.read_row_group(group, columns=columns, use_threads=False).select(names))
+def _read(file: ParquetReader, group: int, columns: list[str], names: list[str]) -> pa.RecordBatch:
+    return _whole(file.read(group, columns).select(names))
 
 
 def _whole(table: pa.Table) -> pa.RecordBatch:
@@ -126,7 +125,7 @@ def _whole(table: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
 
 
-def _texts(file: pq.ParquetFile, group: int, door: Door, reasons: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:
+def _texts(file: ParquetReader, group: int, door: Door, reasons: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:
     """Read the texts of the rows that may enter; add to `reasons` those that their texts keep out."""
     may = np.flatnonzero(reasons == np.array(None))
     if not len(may):

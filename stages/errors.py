@@ -6,6 +6,7 @@ import errno
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import NoReturn
 
 DONE, FAILED, USAGE, REFUSED, ENDPOINT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -29,6 +30,16 @@ class SourceError(PipelineError):
 
 class LawError(PipelineError):
     """A law of the pipeline (conservation, no leak, obligations) does not hold: a bug or bad data."""
+
+
+class DamagedError(PipelineError):
+    """A file that a stage wrote is torn, empty or of another shape: who changed or cut it, no stage can know."""
+
+    def __init__(self, path: PurePath, why: str) -> None:
+        self.what = f"{path} is damaged ({why})"
+        stored = path.parts[-4:-2] == ("files", "md5")  # an object of DVC's cache, which a git revision is read from
+        again = "remove it, then `dvc pull` or `dvc repro` puts it back"
+        super().__init__(f"{self.what}: {again if stored else 'run `dvc repro`, which makes it anew'}")
 
 
 class RefusedError(PipelineError):
@@ -56,6 +67,11 @@ _MENDS = {
     errno.EROFS: "the folder is read-only: build where you may write, or remount it, and run `dvc repro` again",
     errno.EACCES: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
     errno.EPERM: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
+    errno.EISDIR: "a folder stands where a file is meant: name a file, or move the folder away",
+    errno.ENOTDIR: "a file stands where a folder is meant: move it away and run again",
+    errno.ELOOP: "this link leads back to itself: put the file itself there",
+    errno.ENAMETOOLONG: "the name is too long for this file system: give a shorter one",
+    errno.EIO: "the disk or its file system gives an error: check it (`dmesg`), and restore the file",
     errno.EMFILE: "too many files are open: raise `ulimit -n` to 256 or more and run `dvc repro` again",
     errno.ENOENT: "the file is missing: `dvc repro` makes what comes before this stage",
     errno.ENOMEM: "memory ran out: close other programs or lower engine.workers and run `dvc repro` again",

@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from stages.errors import DamagedError
+
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -134,6 +136,38 @@ def write_json(path: Path, value: Any) -> None:
         )
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON document."""
-    return orjson.loads(path.read_bytes())
+def read_json(path: Path, *keys: str) -> Any:
+    """Read one JSON document; with `keys`, an object that has them. Raises DamagedError."""
+    found = _parsed(path, path.read_bytes(), "")
+    if keys:
+        _check_keys(path, found, keys, "")
+    return found
+
+
+def read_lines(path: Path, *keys: str) -> Iterator[Any]:
+    """Stream the documents of a JSON Lines file, objects that have `keys`. Raises DamagedError."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield read_line(path, line, *keys, where=f"line {number} ")
+
+
+def read_line(path: Path, line: bytes, *keys: str, where: str = "a line ") -> Any:
+    """One line of a JSON Lines file. Raises DamagedError."""
+    found = _parsed(path, line, where)
+    _check_keys(path, found, keys, where)
+    return found
+
+
+def _parsed(path: Path, data: bytes, where: str) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        why = f"{where or 'it '}is no JSON: {error}" if data.strip() else "it is empty"
+        raise DamagedError(path, why) from None
+
+
+def _check_keys(path: Path, found: Any, keys: tuple[str, ...], where: str) -> None:
+    lacking = [key for key in keys if not isinstance(found, dict) or key not in found]
+    if lacking:
+        raise DamagedError(path, f"{where or 'it '}lacks {', '.join(lacking)}")

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from stages import errors, params
-from stages.errors import SourceError
+from stages.errors import DamagedError, SourceError
 from stages.files import write_json
 from stages.layout import DATA
 from stages.llm import answers, scores, session, tables
@@ -80,7 +80,10 @@ def load(settings: Judge, place: Path) -> list[Item]:
     Raises SourceError for a row without question or answer, and for an id that is there twice.
     """
     path = DATA / "synthesize" / "rows.jsonl" if settings.of == "synthesize" else place / "answers.jsonl"
-    rows = answers.read_lines(path) if path.exists() else []
+    try:
+        rows = answers.read_lines(path) if path.exists() else []
+    except DamagedError as error:
+        raise SourceError(f"{error.what}: mend or remove that line") from None
     items = []
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or not all(isinstance(row.get(k), str) and row[k] for k in ("question", "answer")):

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
 
 from stages import licenses, params, recorded
 from stages.files import read_json, sha256
 from stages.layout import EXPORTS, MERGED, MERGED_TABLE, NORMALIZED, RAW, REPORTS, SPLIT_TABLE
-from stages.storage import aligned, read_batches
+from stages.storage import aligned, read_batches, row_count
 
 TEXTS = ("input", "response", "rejected_response")
 
@@ -43,7 +42,7 @@ def _order(merge: dict[str, Any]) -> list[str]:
 
 
 def _conservation(root: Path, order: list[str]) -> Iterator[str]:
-    stages = read_json(root / REPORTS / "ledger.json")
+    stages = read_json(root / REPORTS / "ledger.json", "normalize", "merge", "split")
     for stage, accounts in stages.items():
         for key, account in accounts.items():
             out = account["out"] + sum(account["rejected"].values()) + account["duplicates"]
@@ -60,8 +59,7 @@ def _conservation(root: Path, order: list[str]) -> Iterator[str]:
 
 
 def _rows(path: Path) -> int:
-    count: int = pq.read_metadata(path).num_rows
-    return count
+    return row_count(path)
 
 
 # --- traceability, and edits that a licence forbids ---------------------------------------------------------------
@@ -93,7 +91,7 @@ def _traceability(root: Path, merge: dict[str, Any], order: list[str]) -> Iterat
 
 
 def _files(receipt: Path) -> set[tuple[str, str]]:
-    return {(file["file"], file["sha256"]) for file in read_json(receipt)["files"]}
+    return {(file["file"], file["sha256"]) for file in read_json(receipt, "files")["files"]}
 
 
 def _traced(
@@ -178,7 +176,7 @@ def _licenses(root: Path, profile: str | list[str]) -> Iterator[str]:
 
 
 def _manifest(root: Path) -> Iterator[str]:
-    for file in read_json(root / EXPORTS / "manifest.json")["files"]:
+    for file in read_json(root / EXPORTS / "manifest.json", "files")["files"]:
         path = root / EXPORTS / file["path"]
         if not path.exists():
             yield f"manifest: {file['path']} is missing"

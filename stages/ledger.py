@@ -59,6 +59,6 @@ def write_folder(stage: str, ledgers: Mapping[str, Ledger]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read one ledger file."""
-    account: dict[str, Any] = read_json(path)
+    """Read one ledger file. Raises DamagedError."""
+    account: dict[str, Any] = read_json(path, "in", "out", "rejected", "duplicates")
     return account

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages import deny, engine, errors, ledger, licenses, params, policy, record
 from stages.dedup import exact, near
@@ -38,6 +37,7 @@ from stages.storage import (
     read_batches,
     read_rows,
     read_stream,
+    row_count,
 )
 
 SKETCHED = 8  # row groups that one task of the near-duplicate search reads
@@ -99,7 +99,7 @@ def main() -> None:
     order = params.ordered(settings)
     accounts = {key: Ledger("merge", key) for key in order}
     for key in order:
-        accounts[key].rows_in = pq.read_metadata(_records(key)).num_rows
+        accounts[key].rows_in = row_count(_records(key))
     parts = list(_parts(settings, accounts))
     total = sum(account.rows_in for account in accounts.values())
     size = sum(_records(key).stat().st_size for key in order)

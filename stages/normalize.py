@@ -59,7 +59,7 @@ class Done:
 def main(key: str) -> None:
     settings = params.load(f"sources.{key}")
     source = settings.sources[key]
-    receipt = read_json(RAW / key / "receipt.json")
+    receipt = read_json(RAW / key / "receipt.json", "files")
     with scratch(NORMALIZED / f"{key}.parquet") as folder:
         tasks = list(_tasks(key, receipt, folder))
         size = sum(entry["bytes"] for entry in receipt["files"])

@@ -105,7 +105,7 @@ def prepare(name: str) -> tuple[Facts, Content]:
     ledger = LEDGER / "export" / f"{name}.json"
     if not ledger.exists():
         raise PipelineError(f"publish: {name} is not built: run `mhdata prepare {name}` first")
-    account = read_json(ledger)
+    account = read_json(ledger, "files", "parts")
     if not account["parts"]:
         raise PipelineError(f"publish: {name} has no rows to publish: {account['note'] or 'it holds none of its own'}")
     facts = cards.facts(params.load(), name)

@@ -42,7 +42,7 @@ def renewed(text: str, block: str) -> str:
 
 def block() -> str:
     """The table as Markdown."""
-    outcomes = figures.outcomes(read_json(REPORTS / "ledger.json"))
+    outcomes = figures.outcomes(read_json(REPORTS / "ledger.json", "normalize", "merge", "split"))
     settings = params.with_made(params.load("origin", "sources", "synthesize.license", "paraphrase.license"))
     order = [*params.ordered(settings), "all"]
     rows = sorted((row for row in outcomes.rows if row[1]), key=lambda row: order.index(row[0]))

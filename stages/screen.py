@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages import engine, errors, ledger, params, screens
 from stages.errors import LawError, SourceError
@@ -21,7 +20,7 @@ from stages.files import atomic
 from stages.layout import LEDGER, NORMALIZED, SCREENED
 from stages.ledger import Ledger
 from stages.params import Params, Screens
-from stages.storage import ParquetSink
+from stages.storage import ParquetReader, ParquetSink, row_count
 
 ROWS = 1024  # screened at once: bounds memory, changes no output
 
@@ -30,11 +29,11 @@ def main(key: str) -> None:
     settings = params.load("screens")
     path = NORMALIZED / f"{key}.parquet"
     if not path.exists():
-        raise SourceError(f"{path} is missing: name a source of params.yaml and run `dvc repro normalize@{key}` first")
+        raise SourceError(f"{path} is missing: name a source of params.yaml, or let `dvc repro` make it")
     on = screens.enabled(settings.screens)
     for name, screen in on.items():
         screens.ready(name, screen)
-    account = Ledger("screen", key, rows_in=pq.read_metadata(path).num_rows)
+    account = Ledger("screen", key, rows_in=row_count(path))
     counts: dict[str, Counter[str]] = {name: Counter() for name in on}
     with atomic(SCREENED / f"{key}.parquet") as out:
         sink = ParquetSink(out, _schema(on))
@@ -57,7 +56,8 @@ def _schema(on: Iterable[str]) -> pa.Schema:
 
 def _attributes(path: Path, settings: Params) -> Iterator[pa.RecordBatch]:
     """Attributes of all records, in their order."""
-    metadata = pq.read_metadata(path)
+    with ParquetReader(path) as file:
+        metadata = file.metadata
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     work = functools.partial(_screen_group, path=path, settings=settings.screens)
     with engine.started(settings.engine, size) as each:
@@ -67,8 +67,8 @@ def _attributes(path: Path, settings: Params) -> Iterator[pa.RecordBatch]:
 
 def _screen_group(group: int, path: Path, settings: Screens) -> list[pa.RecordBatch]:
     """Attributes of one row group of the records."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        table = file.read_row_group(group, use_threads=False)
+    with ParquetReader(path) as file:
+        table = file.read(group)
     return [attributes(batch, settings) for batch in table.to_batches(max_chunksize=ROWS)]
 
 

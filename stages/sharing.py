@@ -34,7 +34,7 @@ class Build:
         self._build = build
         self.outs = {path: out for path, out in build.outs.items() if not out.in_git}
         self._rows = _counts(root, build)
-        self._judged = read_json(root / "data/judge/report.json")["rows"]
+        self._judged = read_json(root / "data/judge/report.json", "rows")["rows"]
         merge = build.params("merge")
         self.profile: str | list[str] = merge["profile"]
         self._licenses = {key: source["license"] for key, source in merge["sources"].items()}

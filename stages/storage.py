@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,32 +14,81 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages import text
-from stages.errors import LawError
+from stages.errors import DamagedError, LawError
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
 
 
+class ParquetReader:
+    """A Parquet file that a stage wrote, read by row group. Raises DamagedError for what is none."""
+
+    def __init__(self, path: Path, metadata: pq.FileMetaData | None = None) -> None:
+        """`metadata` is that of an earlier opening. Raises FileNotFoundError, DamagedError."""
+        self.path = path
+        with _whole(path):
+            self._file = pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
+        self.metadata = self._file.metadata
+        self.schema: pa.Schema = self._file.schema_arrow
+
+    def __enter__(self) -> ParquetReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def groups(self) -> list[int]:
+        """Rows of each row group."""
+        return [self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups)]
+
+    def read(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """One row group, or some of its columns. Raises DamagedError, for a column that is not there too."""
+        if lacking := [name for name in columns or () if name.partition(".")[0] not in self.schema.names]:
+            raise DamagedError(self.path, f"it lacks the column {', '.join(lacking)}")
+        with _whole(self.path):
+            return self._file.read_row_group(group, columns=columns, use_threads=False)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Arrow's words for bytes that are no Parquet (ArrowInvalid, or an OSError without a number) as DamagedError."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        why = "it is empty" if not path.stat().st_size else f"no Parquet: {str(error).splitlines()[0]}"
+        raise DamagedError(path, why) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedError(path, str(error).splitlines()[0]) from None
+
+
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Stream a Parquet file, one batch of bounded size at a time."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):
-            yield from file.read_row_group(group, columns=columns, use_threads=False).to_batches()
+    """Stream a Parquet file, one batch of bounded size at a time. Raises DamagedError."""
+    with ParquetReader(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            yield from file.read(group, columns).to_batches()
+
+
+def row_count(path: Path) -> int:
+    """Rows of a Parquet file, by its footer. Raises DamagedError."""
+    with ParquetReader(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def group_rows(path: Path) -> list[int]:
-    """Rows of each row group of a Parquet file."""
-    metadata = pq.read_metadata(path)
-    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    """Rows of each row group of a Parquet file. Raises DamagedError."""
+    with ParquetReader(path) as file:
+        return file.groups()
 
 
 def read_rows(path: Path, start: int, stop: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Stream the rows from `start` to `stop` (excluded) of a Parquet file."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    """Stream the rows from `start` to `stop` (excluded) of a Parquet file. Raises DamagedError."""
+    with ParquetReader(path) as file:
         first = 0
-        for group in range(file.num_row_groups):
-            last = first + file.metadata.row_group(group).num_rows
+        for group, count in enumerate(file.groups()):
+            last = first + count
             if first < stop and last > start:
-                rows = file.read_row_group(group, columns=columns, use_threads=False)
+                rows = file.read(group, columns)
                 yield from rows.slice(max(start - first, 0), min(stop, last) - max(start, first)).to_batches()
             first = last
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from stages import errors
-from stages.errors import PipelineError
+from stages.errors import DamagedError, PipelineError
 
 MEDIA_TYPE = "application/problem+json"
 LOG = logging.getLogger("mhdata.http")
@@ -90,7 +90,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(PipelineError)
     async def pipeline(request: Request, error: PipelineError) -> JSONResponse:
-        return answer(STATUS.get(error.code, 500), str(error))
+        damaged = isinstance(error, DamagedError)  # the workspace, not the server, has to be mended
+        return answer(409 if damaged else STATUS.get(error.code, 500), str(error))
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:

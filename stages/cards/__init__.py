@@ -100,7 +100,7 @@ def published(path: str) -> str:
 
 def facts(settings: Params, format: str) -> Facts:
     """Gather the facts of a format. `settings` must hold BLOCKS and card."""
-    export = read_json(LEDGER / "export" / f"{format}.json")
+    export = read_json(LEDGER / "export" / f"{format}.json", "files", "parts", "removed")
     parts = travel.read_parts(export["parts"])
     flows = {key: _flow(key) for key in params.ordered(params.with_made(settings))}
     return Facts(

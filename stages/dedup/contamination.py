@@ -36,7 +36,7 @@ from stages import errors, text
 from stages.dedup.exact import VERBATIM
 from stages.dedup.shingles import Sequences, mix, sequences
 from stages.engine.keys import hash128, hexes
-from stages.errors import ParamsError, SourceError
+from stages.errors import DamagedError, ParamsError, SourceError
 from stages.files import read_json, sha256, write_json
 
 FOLDER = Path("data/benchmarks")
@@ -125,7 +125,10 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
             f"params.yaml: decontaminate.benchmarks: {path} is missing: take {name!r} out, or make it from your copy "
             f"with `python -m stages.dedup.contamination make {name} FILE FIELD`"
         )
-    found: dict[str, Any] = read_json(path)
+    try:
+        found: dict[str, Any] = read_json(path, "probe", "texts", "runs", "name")
+    except DamagedError as error:
+        raise ParamsError(f"{error.what}: restore it with `git checkout {path}`, or make it again") from None
     if found.get("probe") != _probe():
         raise ParamsError(f"{path} was made by other rules: make it again from your copy, or check it out anew")
     return found

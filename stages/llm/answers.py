@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 
+from stages import files
 from stages.errors import PipelineError
 from stages.files import atomic
 from stages.layout import DATA
@@ -110,8 +110,8 @@ def lines(path: Path) -> Iterator[Any]:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The rows of a JSON Lines file of our own."""
-    return [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+    """The rows of a JSON Lines file of our own. Raises DamagedError."""
+    return list(files.read_lines(path))
 
 
 def spool_path(name: str) -> Path:

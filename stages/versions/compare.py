@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
 
 from stages.dedup.exact import id_parts
 from stages.engine.keys import KeySpill, PlaceSpill, run_starts
 from stages.errors import LawError
 from stages.layout import MERGED, MERGED_TABLE, SPLIT_TABLE
-from stages.storage import aligned, json_lists, read_batches
+from stages.storage import ParquetReader, aligned, json_lists, read_batches
 from stages.versions.trees import Version, need
 
 DUPLICATES, DROPPED = MERGED / "duplicates.parquet", MERGED / "dropped.parquet"
@@ -284,12 +283,11 @@ def changed_fields(bits: int) -> list[str]:
 def in_order(spill: PlaceSpill, table: Path, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
     """The differences of a spill in the order of a merged table, beside these columns of their rows."""
     place = 0
-    with pq.ParquetFile(table, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
+    with ParquetReader(table) as file:
+        for group, rows in enumerate(file.groups()):
             found = spill.take(place + rows)
             if len(found):
-                whole = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+                whole = file.read(group, columns).combine_chunks()
                 yield found, whole.take(pa.array(found["place"] - place)).combine_chunks().to_batches()[0]
             place += rows
 
@@ -299,12 +297,11 @@ def rows_at(table: Path, places: np.ndarray, columns: list[str]) -> dict[int, di
     wanted = np.unique(places)
     found: dict[int, dict[str, Any]] = {}
     place = 0
-    with pq.ParquetFile(table, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
+    with ParquetReader(table) as file:
+        for group, rows in enumerate(file.groups()):
             mine = wanted[np.searchsorted(wanted, place) : np.searchsorted(wanted, place + rows)]
             if len(mine):
-                whole = file.read_row_group(group, columns=columns, use_threads=False)
+                whole = file.read(group, columns)
                 taken = whole.take(pa.array(mine - place)).to_pylist()
                 found.update(zip(mine.tolist(), taken, strict=True))
             place += rows

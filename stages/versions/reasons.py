@@ -15,9 +15,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages import ledger
 from stages.dedup.exact import id_parts
 from stages.engine.keys import hash128, hexes
-from stages.files import read_json
+from stages.files import read_json, read_lines
 from stages.versions.compare import Names
 from stages.versions.trees import NoVersionError, Version
 
@@ -81,17 +82,17 @@ class Absence:
             self._all = UNKNOWN
             return
         quarantine, receipt, *ledgers = (self.version.find(path) for path in wanted)
-        accounts = [read_json(path) for path in ledgers if path]
+        accounts = [ledger.read(path) for path in ledgers if path]
         self._all = "" if any(account["in"] for account in accounts) else OFF
         if self._all or quarantine is None or receipt is None:
             return
-        self._shas = {entry["file"]: entry["sha256"] for entry in read_json(receipt)["files"]}
+        self._shas = {entry["file"]: entry["sha256"] for entry in read_json(receipt, "files")["files"]}
         places, reasons, ids = [], [], [np.empty(0, np.uint64)]
-        with quarantine.open("rb") as lines:
-            while entries := [orjson.loads(line) for line in islice(lines, _LINES)]:
-                places += [(self._files.number(entry["file"]) << _ROW) + entry["row"] for entry in entries]
-                reasons += [self._reasons.number(entry["reason"]) for entry in entries]
-                ids.append(self._first_ids([_content(entry["raw"]) for entry in entries]))
+        lines = read_lines(quarantine, "file", "row", "reason", "raw")
+        while entries := list(islice(lines, _LINES)):
+            places += [(self._files.number(entry["file"]) << _ROW) + entry["row"] for entry in entries]
+            reasons += [self._reasons.number(entry["reason"]) for entry in entries]
+            ids.append(self._first_ids([_content(entry["raw"]) for entry in entries]))
         at = np.array(reasons, np.int64)
         self._places, self._at_place = _sorted(np.array(places, np.int64), at)
         self._ids, self._at_id = _sorted(np.concatenate(ids), at)

@@ -72,7 +72,7 @@ def describe(
     root: Path, version: str, commit: Commit, build: sharing.Build, locked: Recorded, change: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What data/releases/VERSION.json holds. `change` as `changed` gives it, null for a first release."""
-    counts = read_json(root / REPORTS / "ledger.json")
+    counts = read_json(root / REPORTS / "ledger.json", "normalize", "merge", "split")
     merge, held = locked.params("merge"), build.held()
     rows = {key: account["out"] for key, account in counts["merge"].items() if account["out"]}
     sources = {key: _source(key, merge, rows[key], counts["split"][key]) for key in rows}

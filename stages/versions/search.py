@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import deny, params, policy, text
+from stages.errors import DamagedError
 from stages.layout import EXPORTS, MERGED, MERGED_TABLE, NORMALIZED, SCREENED, SPLIT_TABLE
 from stages.storage import aligned, read_batches
 
@@ -212,7 +213,10 @@ def search(path: Path, wanted: list[Needle]) -> Hits:
 def _rows(path: Path) -> Iterator[str]:
     """All texts of each row of a file as one text, each with END; a file of another kind is one row."""
     read = {".jsonl": _lines, ".json": _document, ".csv": _cells, ".parquet": _table, ".arrow": _stream}
-    return read.get(path.suffix, _whole)(path)
+    try:
+        yield from read.get(path.suffix, _whole)(path)
+    except (pa.ArrowInvalid, orjson.JSONDecodeError, csv.Error, UnicodeDecodeError) as error:
+        raise DamagedError(path, str(error).splitlines()[0]) from None
 
 
 def _lines(path: Path) -> Iterator[str]:
