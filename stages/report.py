@@ -43,10 +43,8 @@ def main() -> None:
     )  # fmt: skip
     order = params.ordered(settings)
     stages = {stage: {key: _account(stage, key) for key in order} for stage in PER_SOURCE}
-    exports = {
-        path.stem: read_json(path, "files", "selected", "sources")
-        for path in sorted((LEDGER / "export").glob("*.json"))
-    }
+    accounts = sorted((LEDGER / "export").glob("*.json"))
+    exports = {path.stem: read_json(path, "files", "selected", "sources") for path in accounts}
     stages |= {f"export {name}": made["sources"] for name, made in exports.items() if made["selected"]}
     _check(stages, order)
     write_json(REPORTS / "ledger.json", stages)
