@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mhdata import graph, locks
 from mhdata.workspace import Workspace
+from stages.files import left_behind
 
 # Committed beside the code, so `git checkout` would have to bring them back.
 KEPT = ("data/reports/", *(f"data/{name}/report.json" for name in ("synthesize", "paraphrase", "judge")))
@@ -30,16 +31,37 @@ def plan(workspace: Workspace) -> list[Removal]:
     """What `clean` would remove: outputs of stages and half-written files. Never data/local, never DVC's cache."""
     outs = [out for stage in graph.load(workspace).stages.values() for out in stage.outs]
     wanted = [out for out in outs if not out.startswith(KEPT)]
-    left = [workspace.path("data/.parts"), *_parts(workspace), workspace.state / "arrow", workspace.log]
-    wanted += [str(path.relative_to(workspace.root)) for path in left]
-    return [_removal(workspace, Path(path)) for path in dict.fromkeys(wanted) if workspace.path(path).exists()]
+    wanted += [str(path.relative_to(workspace.root)) for path in (workspace.state / "arrow", workspace.log)]
+    found = [_removal(workspace, Path(path)) for path in dict.fromkeys(wanted) if workspace.path(path).exists()]
+    return [*found, *half_written(workspace)]
+
+
+def half_written(workspace: Workspace) -> list[Removal]:
+    """What killed builds left, and downloads that did not end. Of no use once a build has ended well."""
+    left = [workspace.path("data/.parts"), *_parts(workspace)]
+    return [_removal(workspace, path.relative_to(workspace.root)) for path in left if path.exists()]
+
+
+def sweep(workspace: Workspace) -> int:
+    """Remove what killed stages left half-written; how many paths. A stage that runs again does so itself, one that
+    DVC restores does not. What a download got stays: the next one goes on there."""
+    stale = [path for path in _parts(workspace) if left_behind(path)]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def forget_downloads(workspace: Workspace) -> None:
+    """Remove what downloads got that did not end, once all have."""
+    shutil.rmtree(workspace.path("data/.parts"), ignore_errors=True)
 
 
 def _parts(workspace: Workspace) -> Iterator[Path]:
-    """What killed stages left half-written."""
+    """Paths that have no final name yet."""
     for folder in sorted(workspace.path("data").glob("*/")):
         if folder.name not in YOURS:
             yield from sorted(folder.rglob(".*.part"))
+    yield from sorted(workspace.path("data/reports").glob(".*.part"))
 
 
 def _removal(workspace: Workspace, relative: Path) -> Removal:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mhdata import graph, locks, remotes
+from mhdata import clean, graph, locks, remotes
 from mhdata.workspace import Workspace
 from stages import params
 from stages.errors import PipelineError
@@ -137,6 +137,16 @@ def _disk(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("disk", "ok", said)
 
 
+def _leftovers(workspace: Workspace) -> Iterator[Finding]:
+    left = [] if locks.holder(workspace) or locks.dvc_processes(workspace) else clean.half_written(workspace)
+    if left:
+        size = sum(one.bytes for one in left)
+        yield Finding(
+            "leftovers", "warning", f"{len(left)} paths are half-written ({size:,} bytes), and nobody works on them",
+            "run `mhdata build`, which goes on with them, or `mhdata clean --parts`",
+        )  # fmt: skip
+
+
 def _origin(workspace: Workspace) -> str:
     try:
         return params.load(path=workspace.path("params.yaml")).origin
@@ -231,6 +241,7 @@ CHECKS: tuple[Callable[[Workspace], Iterator[Finding]], ...] = (
     _params,
     _lock_files,
     _disk,
+    _leftovers,
     _permissions,
     _locks,
     _network,

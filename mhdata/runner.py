@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Literal
 
+from mhdata import clean as cleaning
 from mhdata import dvc, events, formats, graph, locks
 from mhdata.events import Listener
 from mhdata.failures import CancelledError, Told, clean, explain
@@ -151,7 +152,12 @@ class _Build:
             ) as lock:  # fmt: skip
                 if note := locks.mend(self._workspace):
                     self._listener(events.Said(None, note))
-                return self._build(named, lock)
+                if count := cleaning.sweep(self._workspace):
+                    self._listener(events.Said(None, f"removed {count} half-written paths that a killed build left"))
+                outcome = self._build(named, lock)
+                if not named:  # all downloads stand: what an earlier one got before it was killed is of no use
+                    cleaning.forget_downloads(self._workspace)
+                return outcome
         except locks.BusyError:
             if self._cancel.is_set():
                 raise CancelledError from None

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,11 +106,21 @@ def _part(path: Path) -> Path:
 
 def _sweep(path: Path) -> None:
     """Remove what killed writers of the same out left behind."""
-    for stale in path.parent.glob(f".{path.name}.*.part"):
-        pid = stale.name.removeprefix(f".{path.name}.").split(".")[0]
-        # A container gives the same number again: our own number on a leftover is a dead writer's.
-        if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
-            shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        if left_behind(part, path.name):
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+_WRITER = re.compile(r"\.(?P<name>.+?)\.(?P<pid>\d+)(\.old)?\.part")
+
+
+def left_behind(part: Path, name: str | None = None) -> bool:
+    """Whether a path is what a killed writer (of the out `name`) left: its process lives no more."""
+    found = _WRITER.fullmatch(part.name)
+    if not found or name not in (None, found["name"]):
+        return False
+    # A container gives the same number again: our own number on a leftover is a dead writer's.
+    return int(found["pid"]) == os.getpid() or not _alive(int(found["pid"]))
 
 
 def _alive(pid: int) -> bool:

@@ -213,15 +213,16 @@ Examples:
 """
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed, and stop.")
+@click.option("--parts", is_flag=True, help="Only what killed builds and broken downloads left half-written.")
 @agreed
 @as_document
-def clean(dry_run: bool, yes: bool, as_document: bool) -> None:
+def clean(dry_run: bool, parts: bool, yes: bool, as_document: bool) -> None:
     """Remove what builds wrote: outputs of stages, half-written files, memory-mapped copies.
 
     Your files (data/local, params.yaml) and DVC's cache with every version of the data stay.
     """
     where = here()
-    removals = cleaning.plan(where)
+    removals = cleaning.half_written(where) if parts else cleaning.plan(where)
     if as_document:
         emit({"removes": removals, "bytes": sum(one.bytes for one in removals)})
     else:
@@ -233,4 +234,5 @@ def clean(dry_run: bool, yes: bool, as_document: bool) -> None:
         return
     confirm(f"Remove these {len(removals)} paths ({tables.size(total)})?", yes)
     cleaning.remove(where, removals)
-    talk("Removed. `mhdata build` takes them back from DVC's cache; `mhdata build --force` makes them anew.")
+    again = "`mhdata build` takes them back from DVC's cache; `mhdata build --force` makes them anew."
+    talk("Removed." if parts else f"Removed. {again}")

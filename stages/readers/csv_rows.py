@@ -15,6 +15,8 @@ import pyarrow as pa
 from stages.errors import SourceError
 from stages.readers.rows import BYTES, CHUNK, CSV_CHUNK, LONGEST, ROWS, Fault, Read, Unit, check_columns, shown
 
+SWALLOWED = 3  # lines inside a cell that look like rows, from which they are taken for rows
+
 
 def cuts(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     """Places where a row starts, and its number; none at all for a CSV whose quotes do not all stand where they should.
@@ -144,7 +146,30 @@ def _csv_row(number: int, row: list[str], width: int, picks: list[int | None]) -
         return Fault(number, "invalid_utf8", "the row holds bytes that are no UTF-8", shown(raw))
     if len(row) != width:
         return Fault(number, "wrong_columns", f"{len(row)} cells, expected {width}", shown(",".join(row).encode()))
+    if lines := swallowed(row):
+        message = f"a quote closes far below where it opens, so that one cell swallows {lines} lines that are rows"
+        return Fault(number, "swallowed_rows", message, shown(",".join(row).encode()))
     return number, [None if pick is None else row[pick] for pick in picks], len(text)
+
+
+def swallowed(row: list[str]) -> int:
+    """Lines inside one cell that are whole rows of the file, if no other lines stand between them and they are many.
+
+    Rows that hold a quote end such a cell, so what it swallows has none: plain cells, and no blank after a comma,
+    by which a row is told from a line of prose.
+
+    >>> swallowed(["1", "open\\n2,a\\n3,b c\\n4,d\\n5,close"])
+    3
+    >>> swallowed(["1", "A poem,\\nof a tree, a bird,\\nand, oh, me\\nand, you"])
+    0
+    """
+    commas = len(row) - 1
+    for cell in row:
+        if commas and cell.count("\n") > SWALLOWED:
+            lines = [line.rstrip("\r") for line in cell.split("\n")[1:-1]]
+            if all(line.count(",") == commas and ", " not in line for line in lines):
+                return len(lines)
+    return 0
 
 
 def _encodable(text: str) -> bool:

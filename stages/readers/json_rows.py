@@ -171,7 +171,9 @@ def _skip_line(file: BinaryIO) -> int:
 
 
 def _overlong(number: int, start: bytes, further: int) -> Fault:
-    return Fault(number, "too_long", f"the row has {len(start) + further} bytes, {LONGEST} are allowed", shown(start))
+    return Fault(
+        number, "too_long", f"the row has {len(start) + further} bytes, {LONGEST} are allowed", shown(start, further)
+    )
 
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'

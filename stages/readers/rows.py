@@ -16,7 +16,7 @@ ROWS, BYTES = 2048, 8 << 20
 LONGEST = 64 << 20  # bytes of one row; a longer one is a fault, and is never held whole
 CHUNK = 1 << 20
 CSV_CHUNK = 8 << 20
-RAW_SHOWN = 2000  # characters of an unreadable row that the quarantine keeps
+RAW_SHOWN = 1 << 20  # bytes of an unreadable row that the quarantine keeps
 
 RAW_JSON = pa.field("raw", pa.string(), metadata={"json": "raw"})  # a column that keeps its JSON text as it stands
 
@@ -48,9 +48,13 @@ class Read(NamedTuple):
     faults: list[Fault]
 
 
-def shown(text: bytes) -> str:
-    """An unreadable row as text: bytes that are no UTF-8 as \\xNN, long rows cut."""
-    return text[:RAW_SHOWN].decode("utf-8", "backslashreplace") + ("…" if len(text) > RAW_SHOWN else "")
+def shown(text: bytes, further: int = 0) -> str:
+    """An unreadable row as text: bytes that are no UTF-8 as \\xNN; a row that is cut says so, and its length.
+
+    `further`: bytes of the row that are not in `text`.
+    """
+    cut = f"… [cut: the row has {len(text) + further:,} bytes]" if len(text) > RAW_SHOWN else ""
+    return text[:RAW_SHOWN].decode("utf-8", "backslashreplace") + cut
 
 
 def check_columns(found: Iterable[str], schema: pa.Schema, label: str) -> None:
