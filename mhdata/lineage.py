@@ -18,6 +18,7 @@ from stages import params
 from stages.errors import PipelineError
 from stages.files import read_lines
 
+LAST = 2**63 - 1  # the highest number that a row can have
 MOST = 12  # rows that a prefix may match before we ask for more of it
 
 
@@ -30,7 +31,7 @@ def show(workspace: Workspace, name: str) -> dict[str, Any]:
 
     Raises NoRowError.
     """
-    if place := re.fullmatch(r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<file>.+):)?(?P<row>\d+)", name):
+    if place := re.fullmatch(r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<file>.+):)?(?P<row>\d{1,19})", name):
         return _by_place(workspace, place["source"], place["file"], int(place["row"]))
     if not re.fullmatch(r"[0-9a-f]{6,32}", name):
         raise NoRowError(
@@ -52,6 +53,8 @@ def _by_place(workspace: Workspace, source: str, file: str | None, row: int) -> 
     if file is None and len(known) > 1:
         raise NoRowError(f"{source} has several files: write {source}:{next(iter(known))}:{row}")
     wanted = file or next(iter(known))
+    if row > LAST:
+        raise NoRowError(f"{source}:{wanted} has no row {row} in this build")
     if rejected := _rejected(workspace, source, wanted, row):
         return {
             "state": "quarantined",

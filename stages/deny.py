@@ -29,16 +29,18 @@ _REASON = 80  # characters
 
 
 def load(path: Path = PATH) -> frozenset[bytes]:
-    """The hashes of the deny list. A missing file is an empty list; ParamsError names a line that is no entry."""
-    if not path.exists():
-        return frozenset()
+    """The hashes of the deny list. Raises ParamsError for a line that is no entry, and for a file that is not there."""
+    if not path.exists():  # as an empty list it would let back in whoever asked to be taken out
+        raise ParamsError(
+            f"{path} is missing: restore it with `git checkout {path}`; one without entries is an empty file"
+        )
     return frozenset(bytes.fromhex(found) for found in _hashes(path) if found)
 
 
 def _hashes(path: Path) -> list[str | None]:
     """For each line its hash, or None for a comment or a blank one."""
     found: list[str | None] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         entry = _LINE.fullmatch(line.strip())
         if entry is None and line.strip() and not line.startswith("#"):
             raise ParamsError(
@@ -47,6 +49,13 @@ def _hashes(path: Path) -> list[str | None]:
             )
         found.append(entry["hash"] if entry else None)
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ParamsError(f"{path} is no UTF-8: restore it with `git checkout {path}`, or save it as UTF-8") from None
 
 
 def denied(batch: pa.RecordBatch, hashes: frozenset[bytes]) -> pa.BooleanArray:
@@ -110,7 +119,7 @@ def add(hashes: Iterable[str], reason: str = "", path: Path = PATH) -> int:
     if not all(_LINE.fullmatch(found) for found in fresh):
         raise ParamsError(f"{path}: an entry is the sha256 of a folded text, 64 hex digits")
     if fresh:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        before = _text(path) if path.exists() else ""
         lines = [f"{found}  # {reason}" if reason else found for found in fresh]
         gap = "" if before.endswith("\n") or not before else "\n"
         with atomic(path) as part:

@@ -96,6 +96,8 @@ def from_local(job: Job) -> None:
     home = DATA / "local" / job.key
     sums = _sums(job, home / "SHA256SUMS")
     for file in _present(job, home, needed=list(job.declared)):
+        if sums and file not in sums:
+            job.note(f"{job.where(file)} has no line in {home / 'SHA256SUMS'}: only the pin, if any, vouches for it")
         came, pin = _copy(job, file, home / file), job.declared[file]
         if sums.get(file, came.sha256) != came.sha256:
             raise stop(
@@ -114,12 +116,20 @@ def _present(job: Job, home: Path, needed: list[str]) -> list[str]:
     present = [file for file in job.declared if (home / file).is_file()]
     missing = [file for file in needed if file not in present]
     if missing and (not job.source.optional or any(file in job.source.files for file in present)):
-        raise stop(job.where(missing[0]), f"it at {home / missing[0]}", "no file is there", _supply(job, missing[0]))
+        there = home / missing[0]
+        raise stop(job.where(missing[0]), f"it at {there}", f"{_instead(there)} is there", _supply(job, missing[0]))
     if missing:
         job.note(f"source {job.key} is optional and has no file in {home}: it adds no rows")
         return []
     _room(RAW, sum((home / file).stat().st_size for file in present), job.key)
     return present
+
+
+def _instead(path: Path) -> str:
+    """What stands where a file is meant."""
+    if path.is_symlink() and not path.exists():
+        return f"a link to {os.readlink(path)}, which does not exist,"
+    return "a folder" if path.is_dir() else "something that is no plain file" if path.exists() else "no file"
 
 
 def _supply(job: Job, file: str) -> str:
@@ -153,16 +163,27 @@ _SUM = re.compile(r"(?P<sha256>[0-9a-f]{64}) [ *](?:\./)?(?P<file>.+)")
 
 def _sums(job: Job, path: Path) -> dict[str, str]:
     """File to sha256, as `sha256sum` writes them; empty where the folder has none."""
-    if not path.is_file():
+    if not path.exists() and not path.is_symlink():
         return {}
+    where = f"source {job.key}, {path}"
+    if not path.is_file():
+        raise stop(
+            where, "a file that `sha256sum` wrote", f"{_instead(path)} is there", "move it away, or write it again"
+        )
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = {number: _SUM.fullmatch(line) for number, line in enumerate(lines, 1) if line.strip()}
     if bad := [number for number, line in found.items() if not line]:
-        where = f"source {job.key}, {path}, line {bad[0]}"
         raise stop(
-            where, "a sha256, two blanks and a path", "something else is there", "write it again with `sha256sum`"
-        )
-    return {line["file"]: line["sha256"] for line in found.values() if line}
+            f"{where}, line {bad[0]}", "a sha256, two blanks and a path", "something else is there",
+            "write it again with `sha256sum`",
+        )  # fmt: skip
+    sums = {line["file"]: line["sha256"] for line in found.values() if line}
+    if not sums.keys() & job.declared.keys():
+        raise stop(
+            where, f"a line for {', '.join(job.declared)}", f"lines for {', '.join(sums) or 'nothing'} are there",
+            "write it in that folder with `sha256sum`, or remove it",
+        )  # fmt: skip
+    return sums
 
 
 # From the Hub

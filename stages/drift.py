@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from stages import errors, hub, params
-from stages.errors import EndpointError, ParamsError, PipelineError
+from stages.errors import EndpointError, ParamsError, PipelineError, UnansweredError
 from stages.params import Pin, Source
 from stages.pins import wanted
 
@@ -52,7 +52,8 @@ class Drift:
     license_before: str = ""
     license_after: str = ""
     files: list[File] = field(default_factory=list)
-    trouble: str | None = None  # why it could not be asked, or no more be had
+    trouble: str | None = None  # why no more can be had of the pinned files
+    unasked: str | None = None  # why it could not be asked
 
     @property
     def license_changed(self) -> bool:
@@ -61,6 +62,8 @@ class Drift:
     @property
     def moved(self) -> bool:
         """Whether anything differs, if only the commit."""
+        if self.unasked:
+            return False
         return self.trouble is not None or self.newest != self.pinned or self.renamed is not None
 
 
@@ -78,6 +81,8 @@ def measure(key: str, source: Source) -> Drift:
             with hub.Repo(key, source.dataset, now.sha) as newest:
                 files = _files(source, repo, newest, before, newest.listing())
         return Drift(key, source.dataset, source.revision, now.sha, renamed, was.license, now.license, files)
+    except UnansweredError as error:
+        return Drift(key, source.dataset, source.revision, unasked=error.what)
     except PipelineError as error:
         return Drift(pinned.source, pinned.dataset, pinned.pinned, trouble=str(error))
 
@@ -129,9 +134,10 @@ def _is_licence(path: str) -> bool:
 def report(drifts: Sequence[Drift]) -> str:
     """Markdown for an issue: one part per source that has drifted, and one line for those that have not."""
     parts = [_part(drift) for drift in drifts if drift.moved]
-    still = [drift.source for drift in drifts if not drift.moved]
+    still = [drift.source for drift in drifts if not drift.moved and not drift.unasked]
     if still:
         parts.append(f"As pinned: {', '.join(still)}.\n")
+    parts += [f"Could not be asked: {drift.unasked}.\n" for drift in drifts if drift.unasked]
     return "\n".join(parts)
 
 
@@ -192,8 +198,13 @@ def run(words: list[str]) -> int:
         ]
         sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     elif not options.out:
-        print(report(drifts) if moved else f"as pinned: {', '.join(drift.source for drift in drifts)}")
-    print(f"{len(moved)} of {len(drifts)} sources have drifted", file=sys.stderr)
+        known = [drift.source for drift in drifts if not drift.unasked]
+        print(report(drifts) if moved else f"as pinned: {', '.join(known) or 'none that could be asked'}")
+    unasked = [drift for drift in drifts if drift.unasked]
+    aside = f", {len(unasked)} could not be asked" if unasked else ""
+    print(f"{len(moved)} of {len(drifts)} sources have drifted{aside}", file=sys.stderr)
     if troubled := [drift for drift in drifts if drift.trouble]:
         raise EndpointError(troubled[0].trouble or "")
+    if unasked:
+        raise EndpointError(f"{unasked[0].unasked}: check the network and HF_ENDPOINT, and run `mhdata drift` again")
     return errors.DONE

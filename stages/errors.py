@@ -28,6 +28,14 @@ class SourceError(PipelineError):
     """An upstream file is missing, changed, or not what its source declares."""
 
 
+class UnansweredError(SourceError):
+    """An endpoint gave no answer, however often it was asked. `what` is the sentence without the mend."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        self.what = what
+        super().__init__(f"{what}; {mend}")
+
+
 class LawError(PipelineError):
     """A law of the pipeline (conservation, no leak, obligations) does not hold: a bug or bad data."""
 

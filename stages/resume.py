@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.errors import UnansweredError
 from stages.pins import Digest, chunks, stop
 
 TRIES = 6  # failures in a row, without a new byte, that one file may meet
@@ -55,9 +56,8 @@ class Patience:
         self._row += 1
         self._all += 1
         if self._row >= TRIES or self._all >= REPEATS:
-            raise stop(
-                self._where, "an answer", f"{later} ({self._row} times in a row, {self._all} in all)", self._mend
-            )
+            tries = f"{self._row} times in a row, {self._all} in all"
+            raise UnansweredError(f"{self._where}: expected an answer, but {later} ({tries})", self._mend)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads tries, keeps no secret
         seconds = later.wait if later.wait is not None else self._base * 2 ** (self._row - 1) * jitter
         seconds = min(max(seconds, 0.0), CAP)

@@ -114,6 +114,9 @@ def app(context: click.Context, root: str | None) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; end with one sentence on stderr and an exit code."""
+    if sys.stdout is None or sys.stderr is None:  # closed by who started us: say it to nobody, and do not write into
+        nobody = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - a file that takes the number of the stream
+        sys.stdout, sys.stderr = sys.stdout or nobody, sys.stderr or nobody
     for sign in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(sign) is not signal.SIG_IGN:  # nohup
             signal.signal(sign, signal.default_int_handler)

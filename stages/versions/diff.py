@@ -23,6 +23,7 @@ from stages.versions.trees import Version, open_version
 
 WHAT = {REMOVED: "removed", ADDED: "added", CHANGED: "changed", MOVED: "moved"}
 DIFFERENT = 6  # exit code of --exit-code
+OUT = click.Path(dir_okay=False, writable=True)
 SHOWN = 50  # rows of each kind and source on the page
 
 
@@ -172,9 +173,18 @@ Examples:
 @click.argument("old")
 @click.argument("new", required=False)
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON document with all counts.")
-@click.option("--rows", "rows_to", metavar="FILE", help="Write every row that differs as JSON Lines.")
-@click.option("--html", "html_to", metavar="FILE", help="Write a page with words that differ, from rows of each kind.")
-@click.option("--show", default=SHOWN, show_default=True, metavar="N", help="Rows of each kind and source on the page.")
+@click.option("--rows", "rows_to", type=OUT, metavar="FILE", help="Write every row that differs as JSON Lines.")
+@click.option(
+    "--html", "html_to", type=OUT, metavar="FILE", help="Write a page with words that differ, from rows of each kind."
+)
+@click.option(
+    "--show",
+    type=click.IntRange(0, 1_000_000),
+    default=SHOWN,
+    show_default=True,
+    metavar="N",
+    help="Rows of each kind and source on the page.",
+)
 @click.option("--exit-code", is_flag=True, help=f"End with {DIFFERENT} when the versions differ.")
 def command(
     old: str, new: str | None, as_document: bool, rows_to: str | None, html_to: str | None, show: int, exit_code: bool
