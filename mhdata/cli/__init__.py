@@ -120,7 +120,17 @@ def main(args: list[str] | None = None) -> NoReturn:
     for sign in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(sign) is not signal.SIG_IGN:  # nohup
             signal.signal(sign, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, signal.default_int_handler):
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(_run(args))
+
+
+_heard: list[int] = []  # Ctrl-C: a library in C may make another error of it
+
+
+def _interrupt(sign: int, frame: object) -> NoReturn:
+    _heard.append(sign)
+    raise KeyboardInterrupt
 
 
 def _run(args: list[str] | None) -> int:
@@ -139,6 +149,9 @@ def _run(args: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush is quiet
         return errors.DONE
     except Exception as error:
+        if _heard:
+            click.echo("interrupted: the same command goes on where it stopped", err=True)
+            return errors.INTERRUPTED
         text = errors.sentence(error)
         if text is None:
             raise
