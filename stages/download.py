@@ -96,7 +96,7 @@ def from_local(job: Job) -> None:
     home = DATA / "local" / job.key
     sums = _sums(job, home / "SHA256SUMS")
     for file in _present(job, home, needed=list(job.declared)):
-        if sums and file not in sums:
+        if sums and file not in sums and file in job.source.files:
             job.note(f"{job.where(file)} has no line in {home / 'SHA256SUMS'}: only the pin, if any, vouches for it")
         came, pin = _copy(job, file, home / file), job.declared[file]
         if sums.get(file, came.sha256) != came.sha256:

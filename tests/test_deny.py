@@ -105,8 +105,15 @@ def test_the_list_in_git_is_well_formed() -> None:
     assert isinstance(deny.load(ROOT / "data/deny.txt"), frozenset)
 
 
-def test_no_list_is_an_empty_one(tmp_path: Path) -> None:
-    assert deny.load(tmp_path / "deny.txt") == frozenset()
+def test_an_empty_list_is_one_and_a_missing_or_unreadable_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "deny.txt"
+    with pytest.raises(ParamsError, match="is missing: restore it with `git checkout"):
+        deny.load(path)
+    path.write_bytes(b"")
+    assert deny.load(path) == frozenset()
+    path.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(ParamsError, match="is no UTF-8"):
+        deny.load(path)
 
 
 @pytest.mark.parametrize("line", ["my secret", "a" * 63, "A" * 64, "a" * 64 + " my secret"])

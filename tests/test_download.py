@@ -84,13 +84,16 @@ def test_a_file_without_any_hash_is_unknown(tmp_path: Path) -> None:
 STOPS: dict[str, tuple[dict[str, bytes], list[str]]] = {
     "no file": ({"LICENSE": LAW}, ["data/local/src/data/rows.jsonl", "no file is there", "sources.src.enabled: false"]),
     "no licence": ({"data/rows.jsonl": ROWS}, ["licence LICENSE", "data/local/src/LICENSE", COMMIT]),
-    "a folder in its place": ({"LICENSE": LAW, "data/rows.jsonl/x": b""}, ["no file is there"]),
+    "a folder in its place": ({"LICENSE": LAW, "data/rows.jsonl/x": b""}, ["a folder is there"]),
     "a pointer": (
         WHOLE | {"data/rows.jsonl": b"version https://git-lfs.github.com/spec/v1\n"},
         ["a Git-LFS pointer", "git lfs pull"],
     ),
     "a web page": (WHOLE | {"data/rows.jsonl": b"\n<!DOCTYPE html><html>"}, ["a web page"]),
     "another sum": (WHOLE | {"SHA256SUMS": b"a" * 64 + b"  data/rows.jsonl\n"}, ["a" * 64, str(PIN["sha256"])]),
+    "sums of others": (WHOLE | {"SHA256SUMS": b"a" * 64 + b"  else.jsonl\n"}, ["data/rows.jsonl", "else.jsonl"]),
+    "empty sums": (WHOLE | {"SHA256SUMS": b"\n"}, ["a line for", "nothing"]),
+    "sums that are a folder": (WHOLE | {"SHA256SUMS/x": b""}, ["SHA256SUMS", "a folder is there"]),
     "no sums": (WHOLE | {"SHA256SUMS": b"\nnonsense\n"}, ["SHA256SUMS, line 2", "sha256sum"]),
 }
 
@@ -173,7 +176,7 @@ def test_a_size_limit_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["srk"], "no source 'srk': choose of src"), ([], "usage: python -m stages.download"), (["a", "b"], "usage")],
+    [(["srk"], "no source 'srk': did you mean src"), ([], "usage: python -m stages.download"), (["a", "b"], "usage")],
 )
 def test_another_word_than_a_source_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
     made = project(tmp_path, "local", WHOLE)

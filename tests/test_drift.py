@@ -108,7 +108,10 @@ def test_a_pinned_commit_that_is_gone_is_told_and_the_others_are_asked(project: 
 
 def test_an_endpoint_that_fails_is_no_drift_to_be_silent_about(project: Project, hub: Hub) -> None:
     hub.faults = [Fault("status", route="api", times=-1)]
-    assert "HTTP 503" in drift(project, hub, "amod_counseling", code=4)[1]
+    said, told = drift(project, hub, "amod_counseling", code=4)
+    assert said == "as pinned: none that could be asked\n"
+    assert "0 of 1 sources have drifted, 1 could not be asked" in told
+    assert "HTTP 503" in told and "run `mhdata drift` again" in told and "dvc repro" not in told
 
 
 def test_an_unknown_source_is_named(project: Project, hub: Hub) -> None:

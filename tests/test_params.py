@@ -59,6 +59,28 @@ def test_an_unknown_key_at_the_top_is_named(tmp_path: Path) -> None:
         (lambda t: t["sources"].update({"Bad-Key": t["sources"]["trace"]}), ["Bad-Key"]),
         (lambda t: t["sources"]["trace"]["files"].update({"a.jsonl": {"sha256": "zz"}}), ["sha256"]),
         (lambda t: t.pop("split"), ["split"]),
+        (lambda t: t.update(origin="smaple"), ["did you mean sample", "sample, hub, local"]),
+        (lambda t: t["policy"]["default"].update(crisis="tga"), ["policy.default.crisis", "keep, tag, hold, redact"]),
+        (lambda t: t["sources"]["trace"].update(enters=["chat", "pear"]), ["sources.trace.enters[1]", "pairs"]),
+        (lambda t: t.update(formats="all"), ["formats", "write a list, [all]"]),
+        (lambda t: t.update(formats=["opnai"]), ["formats", "did you mean openai"]),
+        (lambda t: t.update(formats=["nope"]), ["formats", "known are alpaca", "all"]),
+        (lambda t: t["export"]["services"].update(opanai={}), ["export.services", "did you mean openai"]),
+        (lambda t: t["split"].update(seed=10**100), ["split.seed", str(2**53)]),
+        (lambda t: t["card"].update(date="2025-02-31"), ["2025-02-31", "calendar"]),
+        (lambda t: t["export"]["mixture"].update(weights={"trace": float("inf")}), [".inf", "line"]),
+        (lambda t: t["merge"].update(remove=float("nan")), [".nan", "line"]),
+        (lambda t: t["export"]["mixture"].update(rates={"trace": 1e30}), ["rates.trace", "100"]),
+        (lambda t: t["synthesize"].update(total=10**12), ["synthesize.total", "100000"]),
+        (lambda t: t["synthesize"]["filters"].update(leftovers=["ok", "(open"]), ["leftovers[1]", "RE2", "'(open'"]),
+        (lambda t: t["synthesize"]["filters"].update(leftovers=["a(?=b)"]), ["leftovers[0]", "RE2"]),
+        (lambda t: t["sources"]["reddit_ess"]["columns"].update(comment="post"), ["columns.post", "both 'post'"]),
+        (lambda t: t["sources"]["trace"].update(files={"a" * 300: {}}), ["sources.trace.files", "230 bytes"]),
+        (lambda t: t["sources"]["trace"].update(files={"receipt.json": {}}), ["receipt.json"]),
+        (lambda t: t["card"].update(title="a\0b"), ["control character"]),
+        (lambda t: t["engine"].update(workers=10**6), ["engine.workers", "1024"]),
+        (lambda t: t["synthesize"]["topics"][2].update(weight="x"), ["synthesize.topics[2].weight", "float"]),
+        (lambda t: t["sources"]["amod_counseling"].update(keep_all="yes"), ["keep_all", "true or false"]),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, change: Any, words: list[str]) -> None:
@@ -75,6 +97,37 @@ def test_broken_yaml_says_where(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("a: [1\nb: 2", encoding="utf-8")
     with pytest.raises(ParamsError, match="line 2"):
         params.load(path=tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("split: {seed: " + "1" * 5000 + "}", ["5,000 characters", "line 1"]),
+        ("card: {version: 0x_}", ["'0x_'", "line 1"]),
+        ("split: {seed: 1}\nsplit: {seed: 2}", ["'split' stands twice", "line 2"]),
+        ("a: " + "[" * 30_000, ["nests"]),  # the C library dies of it
+        ("#" * (2 << 20), ["2,097,152 bytes"]),
+        ("", ["expected `object`"]),
+    ],
+)
+def test_what_yaml_lets_through_is_one_sentence(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        params.load(path=path)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("old, new", [("\n", "\r\n"), ("# Every", "\ufeff# Every"), ('"2025-01-01"', "2025-01-01")])
+def test_how_an_editor_saves_it_changes_nothing(tmp_path: Path, old: str, new: str) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace(old, new)
+    (tmp_path / "params.yaml").write_bytes(text.encode())
+    assert params.load(path=tmp_path / "params.yaml") == params.load(path=ROOT / "params.yaml")
+
+
+def test_what_re2_alone_reads_is_taken(tmp_path: Path) -> None:
+    read = load(tmp_path, lambda t: t["synthesize"]["filters"].update(leftovers=[r"\pL+", "[[:alpha:]]", "a{2}"]))
+    assert len(read.synthesize.filters.leftovers) == 3
 
 
 def test_a_block_that_a_stage_did_not_name_is_out_of_its_reach() -> None:
@@ -116,8 +169,8 @@ def test_dvc_writes_params_anew_and_reads_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda tree: tree["policy"]["amod_counseling"].update({"pii:emial": "drop"}), "did you mean `pii:email`"),
-        (lambda tree: tree["policy"]["default"].update({"crysis": "tag"}), "did you mean `crisis`"),
+        (lambda tree: tree["policy"]["amod_counseling"].update({"pii:emial": "drop"}), "did you mean pii:email"),
+        (lambda tree: tree["policy"]["default"].update({"crysis": "tag"}), "did you mean crisis"),
         (lambda tree: tree["synthesize"]["policy"].update(crisis_topics=["Selfharm"]), "did you mean 'Self-harm'"),
         (lambda tree: tree["sources"].update(traze=tree["sources"].pop("trace")), "did you mean trace"),
     ],

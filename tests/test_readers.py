@@ -216,3 +216,23 @@ def test_a_raw_column_that_is_no_utf8_is_a_fault(folder: Path) -> None:
     (batch,) = readers.read(Unit(folder / "x.jsonl"), schema, "x")
     assert [fault.reason for fault in batch.faults] == ["invalid_utf8"]
     assert batch.columns["b"].to_pylist() == ["[1, 2]"]
+
+
+def test_a_quote_that_closes_far_below_swallows_nothing_in_silence(folder: Path) -> None:
+    rows, faults = read(folder / "far.csv", b'a,b\n1,"open\n2,x\n3,y\n4,z\n5,close"\n6,w\n')
+    assert [row["a"] for row in rows] == ["6"]
+    assert [fault.reason for fault in faults] == ["swallowed_rows"]
+    assert "3 lines" in faults[0].message and "2,x" in faults[0].raw
+
+
+def test_prose_with_commas_is_no_swallowed_row(folder: Path) -> None:
+    poem = "Roses, red\nviolets, blue\nsugar, sweet\nso, are you\nsaid, he"
+    rows, faults = read(folder / "poem.csv", f'a,b\n1,"{poem}"\n'.encode())
+    assert (rows[0]["b"], faults) == (poem, [])
+
+
+def test_a_row_that_is_cut_says_so(folder: Path) -> None:
+    whole = b"not json " + b"x" * 5000
+    assert read(folder / "whole.jsonl", whole)[1][0].raw == whole.decode()
+    long = b"not json " + b"x" * (1 << 20)
+    assert read(folder / "long.jsonl", long)[1][0].raw.endswith("x… [cut: the row has 1,048,585 bytes]")

@@ -18,7 +18,7 @@ from mhdata.http.problems import Problem
 from mhdata.http.watch import View, Watch
 from mhdata.runner import Request as Wanted
 from mhdata.workspace import Workspace
-from stages.errors import ParamsError
+from stages.errors import DamagedError, ParamsError
 
 router = APIRouter(prefix="/ai/data", tags=["data"])
 LONGEST = 600  # seconds that a request may wait
@@ -99,7 +99,10 @@ def _check(where: Workspace, wanted: Wanted) -> None:
 async def _up_to_date(where: Workspace, jobs: Jobs, watch: Watch, wanted: Wanted) -> bool:
     if jobs.current is not None:
         return False  # what runs may change it
-    view = await watch.view()
+    try:
+        view = await watch.view()
+    except DamagedError:
+        return False  # a build makes it anew
     states = {stage["stage"]: stage["state"] for stage in view.status["stages"]}
     needed = await asyncio.to_thread(_needed, where, wanted)
     return all(states.get(stage) == "built" for stage in needed)

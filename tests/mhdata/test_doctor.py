@@ -107,3 +107,16 @@ def test_the_hub_is_asked_only_when_a_build_would_go_there(
     mine.git("checkout", "-q", "params.yaml")
     assert found.state == "problem" and "HF_ENDPOINT" in str(found.mend)
     assert "HF_HUB_OFFLINE" in offline.says
+
+
+def test_what_killed_builds_left_is_told_and_goes(mine: Doors, ill: Workspace) -> None:
+    left = mine.root / "data/normalized/.trace.parquet.999999.part"
+    left.write_bytes(b"half")
+    part = mine.root / "data/.parts/trace/rev/x.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    found = finding(ill, "leftovers")
+    assert found.state == "warning" and "(8 bytes)" in found.says and "clean --parts" in str(found.mend)
+    merged = ill.merged.stat().st_mtime_ns
+    mine("clean", "--parts", "--yes")
+    assert not left.exists() and not part.exists() and ill.merged.stat().st_mtime_ns == merged

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from mhdata import formats, graph, lineage, runner, workspace
+import mhdata
+from mhdata import browse, formats, graph, lineage, runner, state, statistics, workspace
 from mhdata.cli import COMMANDS
 from mhdata.runner import Request
+from mhdata.workspace import Workspace
 from stages import params
-from tests.mhdata.conftest import ROOT, Doors, quiet
+from stages.errors import DamagedError
+from tests.mhdata.conftest import ROOT, Doors, copy, quiet
 
 OWN = [name for name, entry in COMMANDS.items() if entry.needs is None]
 
@@ -308,3 +314,89 @@ def test_the_readme_names_the_commands_that_are_there_and_the_functions() -> Non
     assert set(re.findall(r"`mhdata (\w+)", text)) <= set(COMMANDS)
     python = text.partition("## Python")[2].partition("\n## ")[0]
     assert {name for name in mhdata.__all__ if name[0].islower()} - {"prepare"} <= set(re.findall(r"\w+", python))
+
+
+# --- damaged outputs ------------------------------------------------------------------------------------------
+
+ROW = "amod_counseling:28"
+MERGED = "data/merged/merged_mental_health_dataset.parquet"
+
+
+@pytest.fixture(scope="module")
+def hurt(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Doors:
+    """A built workspace of which each test damages one file and mends it again."""
+    return copy(built, tmp_path_factory.mktemp("hurt") / "work")
+
+
+@contextlib.contextmanager
+def damaged(file: Path, how: str) -> Iterator[None]:
+    """`how`: torn in the middle, empty, changed bytes in the middle, or JSON of another shape."""
+    before = file.read_bytes()
+    middle = len(before) // 4
+    changed = bytes(byte ^ 255 for byte in before[middle : middle + 200])
+    after = {"torn": before[: len(before) // 2 - 3], "empty": b"", "null": b"null\n",
+             "flipped": before[:middle] + changed + before[middle + len(changed) :]}  # fmt: skip
+    file.write_bytes(after[how])
+    yield
+    file.write_bytes(before)
+
+
+READERS: dict[str, Callable[[Workspace], Any]] = {
+    "status": lambda where: state.status(where, lambda _: {}),
+    "sources": state.sources,
+    "statistics": statistics.of,
+    "show": lambda where: lineage.show(where, ROW),
+    "show id": lambda where: lineage.show(where, lineage.show(where, "amod_counseling:1")["id"]),
+    "load": lambda where: mhdata.load_merged(split="train", format="arrow", root=where.root),
+    "prepared": lambda where: mhdata.prepared_datasets_exist(root=where.root),
+    "rows": lambda where: browse.rows(where, browse.Wanted()),
+    "clusters": lambda where: browse.clusters(where, None),
+    "quarantine": lambda where: browse.quarantine(where, None, None),
+    "dropped": lambda where: browse.dropped(where, None, None),
+    "flow": browse.flow,
+    "distributions": browse.distributions,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "hows", "doors"),
+    [
+        (
+            "data/merged/merged_mental_health_dataset.parquet",
+            ("torn", "empty", "flipped"),
+            {"status", "statistics", "load", "rows"},
+        ),
+        ("data/split/split.parquet", ("torn", "empty"), {"load", "rows", "show id"}),
+        ("data/merged/duplicates.parquet", ("torn", "empty", "flipped"), {"show id", "clusters"}),
+        ("data/merged/dropped.parquet", ("torn", "empty"), {"show id", "dropped"}),
+        ("data/normalized/amod_counseling.parquet", ("torn", "empty"), {"show id"}),
+        ("data/screened/amod_counseling.parquet", ("torn", "empty"), {"rows", "show id"}),
+        ("data/ledger/merge/amod_counseling.json", ("torn", "empty", "null"), {"statistics", "sources"}),
+        ("data/ledger/screen/amod_counseling.json", ("torn", "empty", "null"), {"distributions"}),
+        ("data/ledger/export/openai.json", ("torn", "empty", "null"), {"status", "prepared"}),
+        ("data/raw/amod_counseling/receipt.json", ("torn", "empty", "null"), {"sources"}),
+        ("data/quarantine/amod_counseling.jsonl", ("torn", "null"), {"show", "quarantine"}),
+        ("data/reports/ledger.json", ("torn", "empty", "null"), {"flow"}),
+    ],
+)
+def test_a_damaged_output_is_named_with_the_mend(
+    hurt: Doors, path: str, hows: tuple[str, ...], doors: set[str]
+) -> None:
+    where = Workspace(hurt.root)
+    for how in hows:
+        with damaged(hurt.root / path, how):
+            said = {}
+            for name, read in READERS.items():
+                try:
+                    read(where)
+                except DamagedError as error:
+                    said[name] = str(error)
+        assert doors <= said.keys(), (how, doors - said.keys())
+        for words in said.values():
+            assert path in words and "is damaged (" in words and "`dvc repro`" in words and "\n" not in words
+
+
+def test_a_damaged_output_is_one_sentence_on_the_command_line(hurt: Doors) -> None:
+    with damaged(hurt.root / "data/merged/duplicates.parquet", "torn"):
+        for words in (["show", "amod_counseling:1"], ["diff", "."]):
+            assert "duplicates.parquet is damaged" in hurt.refused(*words, code=1)
