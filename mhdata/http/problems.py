@@ -91,7 +91,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PipelineError)
     async def pipeline(request: Request, error: PipelineError) -> JSONResponse:
         damaged = isinstance(error, DamagedError)  # the workspace, not the server, has to be mended
-        return answer(409 if damaged else STATUS.get(error.code, 500), str(error))
+        said = str(error).replace(f"{request.app.state.workspace.root}/", "")
+        return answer(409 if damaged else STATUS.get(error.code, 500), said)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:

@@ -323,13 +323,24 @@ def test_one_runs_others_queue_the_same_joins_and_both_can_be_cancelled(building
     assert building.post("build", code=200, wait=300)["up_to_date"] is True
 
 
+def test_a_damaged_output_is_a_conflict_that_a_build_mends(building: Server) -> None:
+    ledger = building.root / "data/ledger/merge/trace.json"
+    ledger.write_bytes(ledger.read_bytes()[:40])
+    time.sleep(FRESH + 0.1)
+    for path in ("/api/status", "/api/ai/data/merge", "/api/browse/distributions"):
+        said = problem(building.client.get(path), 409)["detail"]
+        assert said.startswith("data/ledger/merge/trace.json is damaged (") and "`dvc repro`" in said
+    assert building.post("merge", code=200, wait=300)["statistics"]["rows"] == 358
+
+
 def test_a_build_that_fails_says_why(building: Server, workspace: Doors) -> None:
     workspace.edit("params.yaml", "seed:", "sead:")
     try:
         answer = building.client.post("/api/ai/data/merge", json={})
         assert "seed" in problem(answer, 409)["detail"]
         time.sleep(FRESH + 0.1)
-        problem(building.client.get("/api/status"), 409)
+        for path in ("/api/status", "/api/ai/data/merge", "/api/ai/data/prepare", "/api/sources", "/api/browse/rows"):
+            assert "did you mean `seed`" in problem(building.client.get(path), 409)["detail"], path
         assert building.client.get("/healthz").status_code == 200
     finally:
         workspace.edit("params.yaml", "sead:", "seed:")
