@@ -178,4 +178,5 @@ def _described(folder: Path, made: list[Made], run: Run) -> Iterator[dict[str, A
             "tokens": None if run.unit == tokens.CHARACTERS else one.length,
             "characters": one.length if run.unit == tokens.CHARACTERS else None,
             "refused": refused,
+            **({} if one.memory is None else {"memory": one.memory}),
         }

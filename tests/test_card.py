@@ -120,6 +120,9 @@ def test_the_hub_s_metadata_agrees_with_what_loads(built: Path, head: Any, tmp_p
     loaded = load_dataset(str(built / HUB), cache_dir=str(tmp_path))
     info = head["dataset_info"]
     assert {one["name"]: one["num_examples"] for one in info["splits"]} == {n: len(s) for n, s in loaded.items()}
+    told = {n: split.info.splits[n].num_bytes for n, split in loaded.items()}
+    assert {one["name"]: one["num_bytes"] for one in info["splits"]} == told
+    assert info["dataset_size"] == sum(told.values())
     assert all(split.features == Features._from_yaml_list(info["features"]) for split in loaded.values())
     assert head["license"] == "other" and (built / HUB / head["license_link"]).is_file()
     wrong = yaml.safe_load((built / HUB / "README.md").read_text(encoding="utf-8").split("---\n")[1])
@@ -133,7 +136,9 @@ def test_a_card_with_another_count_does_not_load(built: Path, tmp_path: Path) ->
     shutil.copytree(built / HUB, tmp_path / "hub")
     path = tmp_path / "hub/README.md"
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"(name: train\n    num_examples: )\d+", r"\g<1>7", text), encoding="utf-8")
+    path.write_text(
+        re.sub(r"(name: train\n    num_bytes: \d+\n    num_examples: )\d+", r"\g<1>7", text), encoding="utf-8"
+    )
     with pytest.raises(Exception, match="7"):
         load_dataset(str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache"))
 

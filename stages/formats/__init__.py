@@ -54,6 +54,7 @@ class Made(NamedTuple):
     split: str | None  # None: rows of several sides
     rows: int
     length: int | None  # of its rows' texts
+    memory: int | None = None  # bytes of its rows in Arrow, where somebody asks for them
 
 
 Message = dict[str, str]
