@@ -23,7 +23,7 @@ from stages import errors, hub, params
 from stages.errors import ParamsError, SourceError
 from stages.files import atomic_folder, write_json
 from stages.params import Pin, Source
-from stages.pins import Digest, Verdict, arrived, chunks, looks_like, stop, verdict, wanted
+from stages.pins import PACKED, Digest, Verdict, arrived, chunks, looks_like, stop, verdict, wanted
 from stages.resume import alone
 
 DATA = Path("data")
@@ -151,9 +151,9 @@ def _copy(job: Job, file: str, origin: Path) -> Digest:
     if came.bytes != size:
         raise stop(job.where(file), f"{size:,} bytes", f"it changed while it was read from {origin}", "run again")
     if strange := looks_like(came.head):
-        mend = (
-            "run `git lfs pull` where it comes from" if "LFS" in strange else "download the file itself, not its page"
-        )
+        packed = "unpack it, or save it as UTF-8, under that name"
+        mend = packed if strange in PACKED.values() else "download the file itself, not its page"
+        mend = "run `git lfs pull` where it comes from" if "LFS" in strange else mend
         raise stop(job.where(file), "data", f"{strange} is at {origin}", mend)
     return came
 

@@ -76,6 +76,7 @@ _MENDS = {
     errno.EACCES: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
     errno.EPERM: "permission is missing: check the owner and mode of the path and run `dvc repro` again",
     errno.EISDIR: "a folder stands where a file is meant: name a file, or move the folder away",
+    errno.EEXIST: "something else stands there: move it away and run again",
     errno.ENOTDIR: "a file stands where a folder is meant: move it away and run again",
     errno.ELOOP: "this link leads back to itself: put the file itself there",
     errno.ENAMETOOLONG: "the name is too long for this file system: give a shorter one",
@@ -93,8 +94,9 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return _MENDS[errno.ENOMEM]
     if isinstance(error, OSError) and error.errno in _MENDS:
-        where = f"{error.filename or error}: "
-        return where + _MENDS[error.errno]
+        return f"{error.filename2 or error.filename or error}: {_MENDS[error.errno]}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}: check that path and run `dvc repro` again"
     if isinstance(error, OSError) and error.errno is None and str(error).endswith("written"):
         return _MENDS[errno.ENOSPC]  # numpy's words for a write that the disk cut short
     return None
@@ -121,6 +123,12 @@ def with_pandas() -> None:
         sys.meta_path.remove(_NoPandas)
 
 
+def _fits(main: Callable[..., None], count: int) -> bool:
+    """Whether a function takes so many words."""
+    most, least = main.__code__.co_argcount, main.__code__.co_argcount - len(main.__defaults__ or ())
+    return count >= least and (count <= most or bool(main.__code__.co_flags & 4))  # 4: it takes *words
+
+
 def run(main: Callable[..., None]) -> NoReturn:
     """Run a stage's main with the command line's words; end with one sentence and an exit code.
 
@@ -130,8 +138,13 @@ def run(main: Callable[..., None]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "SIGXFSZ"):  # without this, RLIMIT_FSIZE kills before the sentence
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    words = sys.argv[1:]
+    if not _fits(main, len(words)):
+        names = " ".join(name.upper() for name in main.__code__.co_varnames[: main.__code__.co_argcount])
+        print(f"error: usage: python {sys.argv[0]} {names}".rstrip(), file=sys.stderr)
+        sys.exit(USAGE)
     try:
-        main(*sys.argv[1:])
+        main(*words)
     except KeyboardInterrupt:
         print("interrupted: run `dvc repro` to go on where it stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -85,12 +85,22 @@ def arrived(came: Digest, pin: Pin) -> str:
     return wanted(Pin(bytes=came.bytes or None, sha256=came.sha256, blob=came.blob if pin.blob else None))
 
 
+# First bytes of what nobody means to read as text.
+PACKED = {
+    b"\x1f\x8b": "a gzip file", b"PK\x03\x04": "a zip archive", b"PAR1": "a Parquet file",
+    b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text",
+}  # fmt: skip
+
+
 def looks_like(head: bytes) -> str | None:
     """What stands in the place of data when a transfer went wrong.
 
     >>> looks_like(b"version https://git-lfs.github.com/spec/v1\\noid sha256:00")
     'a Git-LFS pointer'
     """
+    for sign, kind in PACKED.items():
+        if head.startswith(sign):
+            return kind
     start = head.lstrip().lower()
     if head.startswith(b"version https://git-lfs"):
         return "a Git-LFS pointer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _whole(path: Path) -> Iterator[None]:
         raise DamagedError(path, why) from None
     except OSError as error:
         if error.errno is not None:
-            raise
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from None  # Arrow's own names no file
         raise DamagedError(path, str(error).splitlines()[0]) from None
 
 

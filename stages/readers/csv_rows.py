@@ -91,6 +91,8 @@ def _csv_rows(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Any]:
             raise SourceError(f"{label} is no CSV ({error}): download the file again") from None
     if unit.start == 0:
         check_columns(header, schema, label)
+        if twice := [name for name in schema.names if header.count(name) > 1]:
+            raise SourceError(f"{label} names the column {twice[0]!r} twice: rename the one that is not meant")
     picks = [header.index(field.name) if field.name in header else None for field in schema]
     with unit.path.open("rb") as binary:
         part = io.BufferedReader(Part(binary, unit), CHUNK)

@@ -62,9 +62,11 @@ def check_columns(found: Iterable[str], schema: pa.Schema, label: str) -> None:
     missing = [field.name for field in schema if field.name not in found and not field.nullable]
     extra = sorted(found - set(schema.names))
     if missing:
+        has = ", ".join(repr(name[:40]) for name in sorted(found)[:20]) + (", ..." if len(found) > 20 else "")
         raise SourceError(
-            f"{label} has no column {', '.join(map(repr, missing))} (it has {', '.join(map(repr, sorted(found)))}): "
+            f"{label} has no column {', '.join(map(repr, missing))} (it has {has or 'none'}): "
             "upstream's schema changed or the file is another one; check it, or declare its columns in params.yaml"
         )
     if extra:
-        print(f"note: {label} has further columns, which are left out: {', '.join(extra)}", file=sys.stderr)
+        names = ", ".join(name[:40] for name in extra[:20]) + (", ..." if len(extra) > 20 else "")
+        print(f"note: {label} has further columns, which are left out: {names}", file=sys.stderr)
