@@ -70,9 +70,9 @@ class Drift:
 def measure(key: str, source: Source) -> Drift:
     """Ask the Hub what has become of one source. Raises EndpointError where it does not answer."""
     assert source.revision
-    pinned = Drift(key, source.dataset, source.revision)
+    asked = hub.Repo(key, source.dataset, source.revision)  # what is wrong here is no drift, and no other would do
     try:
-        with hub.Repo(key, source.dataset, source.revision) as repo:
+        with asked as repo:
             now = repo.info(BRANCH)
             renamed = now.id if now.id not in ("", source.dataset) else None
             if now.sha == source.revision:
@@ -84,7 +84,7 @@ def measure(key: str, source: Source) -> Drift:
     except UnansweredError as error:
         return Drift(key, source.dataset, source.revision, unasked=error.what)
     except PipelineError as error:
-        return Drift(pinned.source, pinned.dataset, pinned.pinned, trouble=str(error))
+        return Drift(key, source.dataset, source.revision, trouble=str(error))
 
 
 def _files(

@@ -81,12 +81,16 @@ class Repo:
         constants = _constants()
         self.source, self.dataset = source, dataset
         self.endpoint = constants.ENDPOINT
-        parts = urlsplit(self.endpoint)
-        self.shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # never a password
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.endpoint)
+            whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole:
             raise stop(
                 "HF_ENDPOINT", "an address that starts with https://", "something else is set", "unset or mend it"
             )
+        self.shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # never a password
         if not _COMMIT.fullmatch(commit or ""):
             raise stop(
                 f"source {source}, revision", "a full commit id (40 hex digits)", f"{commit!r} is pinned",
@@ -120,7 +124,13 @@ class Repo:
         import httpx2
 
         headers = {"user-agent": "mhdata", "accept-encoding": "identity"}
-        return httpx2.Client(headers=headers, timeout=httpx2.Timeout(timeout), follow_redirects=False)
+        try:
+            return httpx2.Client(headers=headers, timeout=httpx2.Timeout(timeout), follow_redirects=False)
+        except (ValueError, httpx2.InvalidURL):
+            raise stop(
+                "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY", "the address of a proxy, http://host:port",
+                "something else is set", "unset or mend it",
+            ) from None  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -386,8 +396,12 @@ def _constants() -> ModuleType:
     """The settings of the Hub's own client: HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT."""
     # Without this, it asks the endpoint for a list of programs that it would name in the user agent.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import constants
-
+    try:
+        from huggingface_hub import constants
+    except ValueError:  # it reads them when it is imported
+        ours = ("HF_TOKEN", "HF_HUB_DISABLE_TELEMETRY")
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("HF_") and name not in ours))
+        raise stop(names, "what the Hub's client can read", "something else is set", "unset or mend it") from None
     return constants
 
 

@@ -45,7 +45,9 @@ class Patience:
         try:
             self._base = float(os.environ.get("MHDATA_RETRY_BASE", BASE))
         except ValueError:
-            raise stop("MHDATA_RETRY_BASE", "a number of seconds", "something else is set", "unset it") from None
+            self._base = -1.0
+        if not 0 <= self._base <= CAP:
+            raise stop("MHDATA_RETRY_BASE", "a number of seconds", "something else is set", "unset it")
 
     def progress(self) -> None:
         """New bytes came: count failures in a row from zero."""

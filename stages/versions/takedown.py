@@ -57,6 +57,8 @@ def find(ids: Sequence[str], match: str | None) -> dict[str, Record]:
 
 
 def _folded(match: str) -> str:
+    if any("\ud800" <= sign <= "\udfff" for sign in match):
+        raise ParamsError("--match is no UTF-8: give the words as your terminal shows them")
     folded = str(text.fold(pa.array([match]))[0].as_py())
     if len(folded) < LEAST:
         raise ParamsError(f"--match needs a text of at least {LEAST} letters and digits: a shorter one stands anywhere")
