@@ -259,6 +259,8 @@ class Export(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.system == "pool" and not any(message.strip() for message in self.system_pool):
             raise ValueError("system is `pool` but system_pool is empty: list at least one message")
+        if self.system_message and not self.system_message.strip():
+            raise ValueError("system_message is blank: write it, or set system to none")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels holds a name twice: take one out")
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.errors import ParamsError
 from stages.params import Pii
 from stages.screens import pii
 from stages.screens.pii import lists
@@ -257,3 +258,8 @@ def test_a_name_is_cut_where_it_begins_and_ends(text: str, name: str) -> None:
 )
 def test_what_is_no_identifier_is_not_touched(text: str) -> None:
     assert redacted(text) == text
+
+
+def test_a_region_without_phone_numbers_is_refused() -> None:
+    with pytest.raises(ParamsError, match="knows no 'ZZ'"):
+        pii.ready(Pii(regions=("US", "ZZ")))

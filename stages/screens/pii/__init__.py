@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from stages.errors import ParamsError
 from stages.params import Pii
 from stages.screens.pii.detect import search, settle
 from stages.screens.pii.redact import redact, redact_batch, spans_of
 from stages.screens.pii.units import collect, column
 
-__all__ = ["TYPE", "VERSION", "redact", "redact_batch", "screen", "spans_of"]
+__all__ = ["TYPE", "VERSION", "ready", "redact", "redact_batch", "screen", "spans_of"]
 
 VERSION = 1
 
@@ -34,6 +35,16 @@ SPAN = pa.struct(
     ]
 )
 TYPE = pa.struct([pa.field("spans", pa.list_(SPAN), nullable=False)])
+
+
+def ready(params: Pii) -> None:
+    """Raise ParamsError for a region without phone numbers: its numbers would be found nowhere, without a word."""
+    others = [region for region in params.regions if region not in Pii().regions]
+    if others:
+        from phonenumbers import SUPPORTED_REGIONS  # late, as in phones.py
+
+        if unknown := [region for region in others if region not in SUPPORTED_REGIONS]:
+            raise ParamsError(f"screens.pii.regions: phonenumbers knows no {unknown[0]!r}: give codes such as US, GB")
 
 
 def screen(batch: pa.RecordBatch, params: Pii) -> pa.StructArray:
