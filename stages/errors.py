@@ -141,7 +141,8 @@ def run(main: Callable[..., None]) -> NoReturn:
     words = sys.argv[1:]
     if not _fits(main, len(words)):
         names = " ".join(name.upper() for name in main.__code__.co_varnames[: main.__code__.co_argcount])
-        print(f"error: usage: python {sys.argv[0]} {names}".rstrip(), file=sys.stderr)
+        spec = sys.modules["__main__"].__spec__
+        print(f"error: usage: python -m {spec.name if spec else 'MODULE'} {names}".rstrip(), file=sys.stderr)
         sys.exit(USAGE)
     try:
         main(*words)

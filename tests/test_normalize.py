@@ -275,3 +275,10 @@ def test_a_source_without_a_module_is_named(project: Project) -> None:
     project.raw("zebra", {"data/splits/train.jsonl": b"{}\n"})
     said = project.run("normalize", "zebra", code=2).stderr
     assert "sources.zebra has no module stages/sources/zebra.py" in said
+
+
+def test_what_stands_in_the_way_and_missing_words_are_sentences(project: Project) -> None:
+    project.raw("trace", {"data/splits/train.jsonl": b"{}\n"})
+    assert "usage: python -m stages.normalize KEY" in project.run("normalize", code=2).stderr
+    (project.root / "data/normalized").write_text("a file")
+    assert "data/normalized: something else stands there" in project.run("normalize", "trace", code=1).stderr

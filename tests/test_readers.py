@@ -236,3 +236,8 @@ def test_a_row_that_is_cut_says_so(folder: Path) -> None:
     assert read(folder / "whole.jsonl", whole)[1][0].raw == whole.decode()
     long = b"not json " + b"x" * (1 << 20)
     assert read(folder / "long.jsonl", long)[1][0].raw.endswith("x… [cut: the row has 1,048,585 bytes]")
+
+
+def test_a_column_that_is_named_twice_stops(folder: Path) -> None:
+    with pytest.raises(SourceError, match="names the column 'a' twice"):
+        read(folder / "twice.csv", b"a,b,a\n1,2,3\n")
