@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mhdata
-from mhdata import browse, formats, graph, lineage, runner, state, statistics, workspace
+from mhdata import browse, cli, formats, graph, lineage, runner, state, statistics, workspace
 from mhdata.cli import COMMANDS
 from mhdata.runner import Request
 from mhdata.workspace import Workspace
@@ -400,3 +400,33 @@ def test_a_damaged_output_is_one_sentence_on_the_command_line(hurt: Doors) -> No
     with damaged(hurt.root / "data/merged/duplicates.parquet", "torn"):
         for words in (["show", "amod_counseling:1"], ["diff", "."]):
             assert "duplicates.parquet is damaged" in hurt.refused(*words, code=1)
+
+
+# --- what a terminal and its user do --------------------------------------------------------------------------
+
+
+def test_closed_streams_are_no_trace(doors: Doors) -> None:
+    line = f"{sys.executable} -m mhdata sources <&- >&-"
+    done = subprocess.run(["sh", "-c", line], cwd=doors.root, env=quiet(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), TypeError("what a library in C makes of it")])
+def test_ctrl_c_ends_with_130(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app(**_: Any) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            cli._interrupt(2, None)
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(cli, "_heard", [])
+    assert cli._run([]) == 130
+    assert capsys.readouterr().err.startswith("interrupted")
+
+
+@pytest.mark.parametrize("row", ["9223372036854775807", "9999999999999999999", "9" * 5000])
+def test_a_row_that_no_file_can_have_is_not_there(doors: Doors, row: str) -> None:
+    with pytest.raises(lineage.NoRowError):
+        lineage.show(Workspace(doors.root), f"amod_counseling:{row}")

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from stages import merge, record, split
 from stages.storage import ParquetSink
-from stages.versions import compare, page
+from stages.versions import compare, diff, page
 from stages.versions.diff import between
 from tests.versions.conftest import Two
 
@@ -215,3 +216,9 @@ def test_the_parts_of_a_comparison_give_both_texts(before: str, after: str) -> N
         assert "".join(text for kind, text in parts if kind != "added") == before
         assert "".join(text for kind, text in parts if kind != "removed") == after
     assert all(kind == "same" for kind, _ in parts if before == after) or any(kind == "cut" for kind, _ in parts)
+
+
+@pytest.mark.parametrize("option", ["--rows", "--html"])
+def test_a_folder_is_no_file_to_write(option: str, tmp_path: Path) -> None:
+    with pytest.raises(click.BadParameter, match="is a directory"):
+        diff.run(["HEAD", option, str(tmp_path)])
