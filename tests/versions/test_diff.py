@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from stages import merge, record, split
 from stages.storage import ParquetSink
-from stages.versions import compare, diff, page
-from stages.versions.diff import between
+from stages.versions import compare, page
+from stages.versions.diff import between, run
 from tests.versions.conftest import Two
 
 MERGED = "data/merged/merged_mental_health_dataset.parquet"
@@ -221,4 +221,4 @@ def test_the_parts_of_a_comparison_give_both_texts(before: str, after: str) -> N
 @pytest.mark.parametrize("option", ["--rows", "--html"])
 def test_a_folder_is_no_file_to_write(option: str, tmp_path: Path) -> None:
     with pytest.raises(click.BadParameter, match="is a directory"):
-        diff.run(["HEAD", option, str(tmp_path)])
+        run(["HEAD", option, str(tmp_path)])
