@@ -30,10 +30,6 @@ _REASON = 80  # characters
 
 def load(path: Path = PATH) -> frozenset[bytes]:
     """The hashes of the deny list. Raises ParamsError for a line that is no entry, and for a file that is not there."""
-    if not path.exists():  # as an empty list it would let back in whoever asked to be taken out
-        raise ParamsError(
-            f"{path} is missing: restore it with `git checkout {path}`; one without entries is an empty file"
-        )
     return frozenset(bytes.fromhex(found) for found in _hashes(path) if found)
 
 
@@ -54,6 +50,9 @@ def _hashes(path: Path) -> list[str | None]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:  # taken for an empty list, it would let back in whoever asked to be taken out
+        mend = f"restore it with `git checkout {path}`; a list without entries is an empty file"
+        raise ParamsError(f"{path} is missing: {mend}") from None
     except UnicodeDecodeError:
         raise ParamsError(f"{path} is no UTF-8: restore it with `git checkout {path}`, or save it as UTF-8") from None
 
@@ -114,12 +113,12 @@ def add(hashes: Iterable[str], reason: str = "", path: Path = PATH) -> int:
     """Append entries that are not on the list yet; return how many. `reason` is a word or a ticket, never text."""
     if len(reason) > _REASON or not reason.isprintable():
         raise ParamsError(f"{path}: a reason is one line of at most {_REASON} characters, and never the text itself")
-    known = {found for found in _hashes(path) if found} if path.exists() else set()
+    known = {found for found in _hashes(path) if found}
     fresh = [found for found in dict.fromkeys(hashes) if found not in known]
     if not all(_LINE.fullmatch(found) for found in fresh):
         raise ParamsError(f"{path}: an entry is the sha256 of a folded text, 64 hex digits")
     if fresh:
-        before = _text(path) if path.exists() else ""
+        before = _text(path)
         lines = [f"{found}  # {reason}" if reason else found for found in fresh]
         gap = "" if before.endswith("\n") or not before else "\n"
         with atomic(path) as part:
