@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from stages.errors import PipelineError
+
 COLORS = tuple(f"var(--c{number})" for number in range(1, 8))
 FONT = "inherit"  # of the page
 LETTER = 7.4  # pixels, no less than the mean letter of a name takes at 12 pixels
@@ -169,6 +171,7 @@ def _named(layers: list[Spec], values: list[Spec], names: Sequence[str], label: 
 def _drawn(
     spec: Spec, values: list[Spec], label: str, size: Size, plot: tuple[int, int], left: int, bottom: int
 ) -> str:
+    _need_room()
     import vl_convert
 
     whole = spec | {
@@ -183,3 +186,25 @@ def _drawn(
     }
     svg: str = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+
+
+FILES, ADDRESSES = 32, 80 << 30  # that the engine behind vl-convert opens, and bytes that it reserves and does not use
+
+
+def _need_room() -> None:
+    """Raise PipelineError where a limit of this process would make the drawing engine abort the whole process."""
+    try:
+        import resource
+    except ImportError:  # no such limits on Windows
+        return
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if files != resource.RLIM_INFINITY and files < FILES:
+        raise PipelineError(
+            f"charts need {FILES} open files, and this process may have {files}: raise `ulimit -n` to 256"
+        )
+    if addresses != resource.RLIM_INFINITY and addresses < ADDRESSES:
+        raise PipelineError(
+            f"charts need {ADDRESSES >> 30} GiB of addresses (reserved, not used as memory), and this process may have "
+            f"{addresses >> 30}: `ulimit -v unlimited` and run again; `ulimit -d` limits memory itself"
+        )

@@ -17,6 +17,7 @@ from tests.e2e.faults.outcome import Log, Outcome
 from tests.e2e.faults.sample import Sample, broken
 
 KIND = "limits"
+RESERVES = "report"  # its charts' engine reserves addresses that it never uses: one sentence is enough there
 DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER = 1, 2, 3  # what lets the superuser write anywhere
 CAPBSET_DROP = 24  # of prctl
 
@@ -41,7 +42,8 @@ LIMITS = (
     Limit("descriptors (RLIMIT_NOFILE)", "256", _capped(resource.RLIMIT_NOFILE, 256), promised=True),
     Limit("descriptors (RLIMIT_NOFILE)", "64", _capped(resource.RLIMIT_NOFILE, 64)),
     Limit("descriptors (RLIMIT_NOFILE)", "10", _capped(resource.RLIMIT_NOFILE, 10)),
-    Limit("memory (RLIMIT_AS)", "1 GiB", _capped(resource.RLIMIT_AS, 1 << 30), promised=True),
+    Limit("memory (RLIMIT_DATA)", "1 GiB", _capped(resource.RLIMIT_DATA, 1 << 30), promised=True),
+    Limit("addresses (RLIMIT_AS)", "1 GiB", _capped(resource.RLIMIT_AS, 1 << 30), promised=True),
 )
 
 
@@ -61,7 +63,7 @@ def run(log: Log, built: Path, folder: Path, every: int = 1) -> Iterator[Outcome
 def _limited(sample: Sample, stage: Stage, limit: Limit, case: str) -> Outcome:
     code, said = sample.run(stage, limit.preexec)
     why = broken(code, said)
-    if limit.promised and code:
+    if limit.promised and code and (stage.name, limit.group) != (RESERVES, "addresses (RLIMIT_AS)"):
         why = f"it does not build under the promised bound: {said.strip()[-300:]}"
     return _judged(sample, stage, limit.group, case, code, why)
 
