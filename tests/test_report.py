@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -271,3 +272,21 @@ def test_the_readmes_rows_of_pinned_sources_are_what_arrives(real_built: Path) -
     merged = ledger(real_built)["merge"]["amod_counseling"]
     assert told["amod_counseling"] == [amod, amod, 4, merged["duplicates"]]
     assert (told["trace"], told["depression_reddit"]) == ([trace], [depression])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "most", "mend"),
+    [(resource.RLIMIT_NOFILE, 10, "ulimit -n"), (resource.RLIMIT_AS, 1 << 30, "ulimit -v unlimited")],
+)
+def test_limits_under_which_the_charts_engine_would_abort_are_one_sentence(
+    built: Path, tmp_path: Path, what: int, most: int, mend: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(built, copy, ignore=shutil.ignore_patterns("cache", "raw", ".git"))
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.report"], cwd=copy, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(what, (most, most)),
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.startswith("error: charts need ") and mend in done.stderr
+    assert done.stderr.count("\n") == 1
