@@ -216,6 +216,10 @@ def test_nothing_is_cut_or_too_small_to_read_on_any_screen(built: Path) -> None:
             assert looked.evaluate("document.documentElement.scrollWidth") == width
             if width == 1400:
                 assert looked.eval_on_selector_all(".wrap", tables) == []
+        looked = chromium.new_page(viewport={"width": 718, "height": 1000})  # A4 within its margins
+        looked.goto((built / "data/reports/report.html").as_uri())
+        looked.emulate_media(media="print")
+        assert looked.eval_on_selector_all(".wrap", tables) == []
         chromium.close()
 
 
