@@ -34,6 +34,9 @@ def _trained(
             eval_dataset=data["validation"], processing_class=_tiny.tokenizer(),
         )  # fmt: skip
         loss = trainer.train().training_loss
+    if "messages" in data["train"].column_names:
+        altered = _tiny.altered(trainer.train_dataset, files["train"], settings["max_length"])
+        assert altered is None, f"trains on {altered!r}"
     rows = {"train": len(trainer.train_dataset), "validation": len(trainer.eval_dataset)}
     assert loss == loss, "the loss is no number"
     return {"rows": rows, "step": f"2 steps, loss {loss:.2f}"}
