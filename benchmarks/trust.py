@@ -25,13 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from benchmarks.measure import run
 from stages import policy, text
-from stages.storage import aligned, read_batches
+from stages.storage import aligned, read_batches, row_bytes
 
 HERE = Path(__file__).resolve().parent
 LABELS, REPORT = HERE / "trust_labels.jsonl", HERE / "trust.md"
 SHOWN = "the real files, counsel_chat enabled, EPITOME in the place of RedditESS"
-LOOKED_AT, SEEDS, SHARE = 10, 5, 0.2
+LOOKED_AT, SEEDS, SHARE, RUNS = 10, 5, 0.2, 2
 PROFILES = ("research", "noncommercial", "permissive")
 NEAR_SAYS = "near-duplicates: "
 MERGED = "data/merged/merged_mental_health_dataset.parquet"
@@ -98,6 +99,31 @@ def flagged(project: Path) -> list[str]:
     return table("finding | source | rows | share of its rows | right of those looked at", rows)
 
 
+def cost(project: Path) -> Iterator[str]:
+    """CPU of the screen stages as processes of one worker, start and reading and writing included."""
+    rows, spent, size = [], 0.0, 0
+    for key in sources(project):
+        table_of = pq.read_table(project / f"data/normalized/{key}.parquet", columns=["type", "turns", *TEXTS])
+        text_bytes = sum(int(row_bytes(batch.select(list(TEXTS))).sum()) for batch in table_of.to_batches())
+        cpu = min(_screened(project, key) for _ in range(RUNS))
+        rows.append(f"{key} | {text_bytes / 1e6:.2f} | {cpu:.2f} | {cpu / text_bytes * 1e6:.2f}")
+        spent, size = spent + cpu, size + text_bytes
+    rows.append(f"all | {size / 1e6:.2f} | {spent:.2f} | {spent / size * 1e6:.2f}")
+    yield from table("source | MB of text | CPU s | CPU s per MB", rows)
+
+
+def _screened(project: Path, key: str) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tree = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+        tree["engine"] = {"kind": "local", "workers": 1}
+        (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+        (folder / "data").mkdir()
+        (folder / "data/normalized").symlink_to((project / "data/normalized").resolve())
+        words = [sys.executable, "-m", "stages.screen", key]
+        return run(words, folder, folder / "log.txt", PYTHONPATH=str(HERE.parent)).cpu
+
+
 def draw(project: Path, out: Path) -> None:
     """Write the hits to look at: number, source, finding, id, and the words in question."""
     found, _ = hits(project)
@@ -157,6 +183,17 @@ def _around(value: str, start: int, end: int, width: int) -> str:
     return f"{value[max(0, start - width) : start]}[[{value[start:end]}]]{value[end : end + width]}".replace("\n", " ")
 
 
+def changed(tree: Any, change: Any) -> Any:
+    """A tree of params with some values changed.
+
+    >>> changed({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    if not isinstance(tree, dict) or not isinstance(change, dict):
+        return change
+    return tree | {key: changed(tree.get(key), value) for key, value in change.items()}
+
+
 # --- duplicates and licences: merge alone, in folders that share the screened records -----------------------------
 
 
@@ -167,8 +204,7 @@ class Run:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             tree = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-            for key, value in change.items():
-                tree[key] = tree[key] | value if isinstance(value, dict) else value
+            tree = changed(tree, change)
             (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
             (folder / "data").mkdir()
             for part in ("normalized", "screened", "deny.txt", "benchmarks"):
@@ -228,6 +264,27 @@ SEEN = (
 METHODS = ("exact", "exact+near", "near", "answer")
 
 
+TEMPLATES = ("trace", "psych_101")
+JUDGED = {
+    "trace": "25 read, 0 the same row: another age group, phase, goal, prompt or number in one form",
+    "psych_101": "25 read, 0 the same row: another participant's choices in one experiment's form",
+}
+
+
+def templates(project: Path) -> Iterator[str]:
+    """What the switch `near` would remove from the sources that have it off, and what the pairs were, read by eye."""
+    on = Run(project, {"sources": {key: {"near": True} for key in TEMPLATES}})
+    rows = []
+    for key in TEMPLATES:
+        gone = [row for row in on.made.duplicates if row["source"] == key and row["method"] == "near"]
+        scores = sorted(row["score"] for row in gone)
+        middle = f"{scores[len(scores) // 2] / 1000:.2f}" if scores else "-"
+        rows.append(f"{key} | {on.made.ledger[key]['in']} | {len(gone)} | {middle} | {JUDGED[key]}")
+    yield from table("source | rows | near would remove | middle similarity | pairs (drawn by seed)", rows)
+    yield "So the switch stays off for both. On which side of the split their rows stand follows the clusters all the same."
+    yield ""
+
+
 def licences(project: Path) -> Iterator[str]:
     """Rows of each profile; PROJECT itself stands for research."""
     runs = {"research": Merged(project)} | {name: Run(project, {"profile": name}).made for name in PROFILES[1:]}
@@ -285,25 +342,25 @@ def _leak(inputs: list[str], sides: list[str]) -> float:
 
 
 def pairs(project: Path) -> Iterator[str]:
-    """Exhaustively, by the words as Python lowers them: validation rows with a train row that is alike."""
-    from tests.e2e.test_real import most_alike, shingles
+    """Every validation row with every train row, of all sources, on three-word shingles without a sketch."""
+    from tests.near_oracle import most_alike
 
     sides = pq.read_table(project / "data/split/split.parquet", columns=["side"])["side"].to_pylist()
-    merged = pq.read_table(project / MERGED, columns=["source", *TEXTS]).to_pylist()
-    rows = []
-    for key in sources(project):
-        if key == "psych_101":  # its transcripts are one template an experiment: whole participants are grouped
-            continue
-        for name, fields in (("question", TEXTS[:1]), ("whole row", TEXTS)):
-            texts: dict[str, list[frozenset[Any]]] = defaultdict(list)
-            for row, side in zip(merged, sides, strict=True):
-                if row["source"] == key:
-                    texts[side].append(shingles(" ".join(row[field] or "" for field in fields)))
-            if texts["validation"]:
-                best = most_alike(texts["train"], texts["validation"])
-                middle = ((best >= 0.5) & (best < 0.7)).sum()
-                rows.append(f"{key} | {name} | {len(best)} | {(best >= 0.7).sum()} | {middle}")
-    yield from table("source | compared | validation rows | with a train row at 0.7 or more | at 0.5 to 0.7", rows)
+    rows = pq.read_table(project / MERGED, columns=["source", *TEXTS]).to_pylist()
+    lines = []
+    for name, fields in (("question", TEXTS[:1]), ("whole row", TEXTS)):
+        texts: dict[str, list[str]] = defaultdict(list)
+        of = []
+        for row, side in zip(rows, sides, strict=True):
+            texts[side].append("\n".join(row[field] or "" for field in fields))
+            if side == "validation":
+                of.append(row["source"])
+        best = most_alike(texts["train"], texts["validation"])
+        for key in sources(project):
+            mine = best[[source == key for source in of]]
+            middle = int(((mine >= 0.5) & (mine < 0.7)).sum())
+            lines.append(f"{key} | {name} | {len(mine)} | {int((mine >= 0.7).sum())} | {middle}")
+    yield from table("source | compared | validation rows | with a train row at 0.7 or more | at 0.5 to 0.7", lines)
 
 
 def contamination(project: Path) -> list[str]:
@@ -345,10 +402,12 @@ def audit(project: Path) -> list[str]:
 
 SECTIONS: dict[str, tuple[str, Callable[[Path], Iterable[str]]]] = {
     "flagged": ("Rows flagged, and how many of ten (all, where there are fewer) were right, looked at by eye", flagged),
+    "cost": ("What the default screens cost (text: input, response, rejected response; the lower of two runs)", cost),
     "duplicates": ("Duplicates by method", duplicates),
+    "templates": ("Near-duplicates where the switch is off", templates),
     "licences": ("Rows by licence profile", licences),
     "leaks": (f"Validation rows whose question stands in train (by row: mean of {SEEDS} seeds)", leaks),
-    "pairs": ("Alike across the split, by comparing every row with every other", pairs),
+    "pairs": ("Alike across the split, of all sources, by comparing every row with every other", pairs),
     "contamination": ("Benchmarks", contamination),
     "audit": ("Labels", audit),
 }

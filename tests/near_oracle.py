@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
@@ -95,6 +96,35 @@ def alike(texts: list[str | None], bound: Fraction) -> Iterator[tuple[int, int, 
         for two in np.flatnonzero(shared * bound.denominator >= union * bound.numerator).tolist():
             if shared[two]:
                 yield one, two, Fraction(int(shared[two]), int(union[two]))
+
+
+def most_alike(train: list[str], validation: list[str]) -> np.ndarray:
+    """For each validation text its highest similarity with any train text, by an inverted index over all of these.
+
+    Words are Python's own lower() and a plain pattern, not the pipeline's folding; nothing is sampled or hashed.
+    """
+    numbers: dict[str, int] = {}
+
+    def runs(value: str) -> np.ndarray:
+        words = re.findall(r"[^\W_]+", value.lower())
+        codes = np.array([numbers.setdefault(word, len(numbers) + 1) for word in words], np.int64)
+        padded = np.concatenate([codes, np.zeros(max(0, 3 - len(codes)), np.int64)])  # a text of one or two words
+        return np.unique((padded[:-2] << 42) | (padded[1:-1] << 21) | padded[2:])
+
+    own = [runs(value) for value in train]
+    sizes = np.array([len(ids) for ids in own])
+    ids, owners = np.concatenate(own), np.repeat(np.arange(len(own)), sizes)
+    order = np.argsort(ids, kind="stable")
+    ids, owners = ids[order], owners[order]
+    found: dict[str, float] = {}
+    for value in dict.fromkeys(validation):
+        mine = runs(value)
+        starts, ends = np.searchsorted(ids, mine, "left"), np.searchsorted(ids, mine, "right")
+        met = np.concatenate([owners[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+        shared = np.bincount(met, minlength=len(own))
+        found[value] = float((shared / (sizes + len(mine) - shared)).max())
+    assert len(numbers) < 1 << 21
+    return np.array([found[value] for value in validation])
 
 
 # --- texts -------------------------------------------------------------------------------------------------

@@ -96,6 +96,24 @@ def test_the_lower_priority_number_stays_across_sources(project: Project) -> Non
     assert [row["source"] for row in rows] == ["amod_counseling", "psych_101"]
 
 
+def test_a_near_duplicate_of_a_row_that_leaves_for_its_answer_names_the_row_that_stays(project: Project) -> None:
+    question = (
+        "My partner and I argue every evening about money and I no longer know how to bring it up without a fight"
+    )
+    other = "Since I changed jobs I lie awake most nights and go over each thing that I said to people that day"
+    answer = " ".join(
+        f"It takes time to find words for step {number} of this, so be kind to yourself." for number in "abcdefg"
+    )
+    project.params(lambda tree: tree["merge"].update(answers="drop"))
+    project.params(lambda tree: tree["sources"]["human_like_dpo"].update(priority=1))
+    near = [pair(question, answer), pair(question.replace("evening", "night"), answer)]
+    rows = build(project, human_like_dpo=[prompt(other, answer)], amod_counseling=near)
+    removed = project.table("data/merged/duplicates.parquet")
+    assert {row["method"] for row in removed} == {"near", "answer"}
+    assert [row["kept"] for row in removed] == [rows[0]["id"]] * 2
+    assert rows[0]["duplicates"] == sorted(row["id"] for row in removed)
+
+
 def test_json_and_csv_hold_the_same_six_fields_of_the_same_rows(project: Project) -> None:
     odd = 'comma, "quote"\nline\r\u2028 =1+1 🙂'
     rows = build(project, amod_counseling=[pair(odd, "NA")], human_like_dpo=[prompt("Hi")])

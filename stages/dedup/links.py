@@ -43,7 +43,7 @@ class Links:
 
     def close(self, near: np.ndarray) -> None:
         """Take the near links (dtype LINK), and lead exact ones past rows that they remove; nothing is added after."""
-        near = near[np.argsort(near["place"])]
+        near = _past_answers(near[np.argsort(near["place"])])
         self._put(near)
         for part in self._exact.partitions():
             self._put(_resolved(part, near))
@@ -56,12 +56,26 @@ class Links:
         self.stands_for.add(turned(plain))
 
 
+def _past_answers(near: np.ndarray) -> np.ndarray:
+    """Links (by place) whose kept row left as one that shares an answer lead to the row that stays for that one."""
+    at, gone = _found(near, near["kept_place"])
+    led = near.copy()
+    for name in ("kept_place", "kept_hi", "kept_lo"):
+        led[name] = np.where(gone, near[name][at], near[name])
+    return led
+
+
+def _found(near: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where in `near` (by place) the links of some places are, and whether they are there."""
+    at = np.minimum(np.searchsorted(near["place"], places), max(0, len(near) - 1))
+    return at, near["place"][at] == places
+
+
 def _resolved(links: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Links whose kept row left as a near-duplicate lead to the row that stays for that one."""
     if not len(near):
         return links
-    at = np.minimum(np.searchsorted(near["place"], links["kept_place"]), len(near) - 1)
-    gone = near["place"][at] == links["kept_place"]
+    at, gone = _found(near, links["kept_place"])
     for name in ("kept_place", "kept_hi", "kept_lo", "score", "differing"):
         links[name] = np.where(gone, near[name][at], links[name])
     links["method"] = np.where(gone, BOTH, links["method"])
