@@ -99,6 +99,23 @@ def flagged(project: Path) -> list[str]:
     return table("finding | source | rows | share of its rows | right of those looked at", rows)
 
 
+JUDGED_DRAWS = ("fifth", "test")
+
+
+def crisis(project: Path) -> Iterator[str]:
+    """The crisis screen on the rows labelled by eye; what each draw is, tests/data/crisis/README.md says."""
+    from benchmarks import screens_crisis
+
+    root = os.environ.get("MHDATA_REAL")
+    if not root:
+        raise SystemExit("MHDATA_REAL is not set: it names the folder of real upstream files")
+    for draw in JUDGED_DRAWS:
+        yield f"Draw `{draw}`, weighed ({'read after the last freeze' if draw == 'test' else 'tuned by since it was read'}):"
+        yield ""
+        yield from screens_crisis.report(list(screens_crisis.cases(draw, Path(root))))
+        yield ""
+
+
 def cost(project: Path) -> Iterator[str]:
     """CPU of the screen stages as processes of one worker, start and reading and writing included."""
     rows, spent, size = [], 0.0, 0
@@ -402,6 +419,7 @@ def audit(project: Path) -> list[str]:
 
 SECTIONS: dict[str, tuple[str, Callable[[Path], Iterable[str]]]] = {
     "flagged": ("Rows flagged, and how many of ten (all, where there are fewer) were right, looked at by eye", flagged),
+    "crisis": ("Crisis on rows labelled by eye (flag, and review for a person to look at)", crisis),
     "cost": ("What the default screens cost (text: input, response, rejected response; the lower of two runs)", cost),
     "duplicates": ("Duplicates by method", duplicates),
     "templates": ("Near-duplicates where the switch is off", templates),

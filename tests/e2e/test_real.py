@@ -111,7 +111,7 @@ def test_no_train_row_is_like_a_validation_row(real_built: Path, fields: tuple[s
         texts[side].append("\n".join(row[name] or "" for name in fields))
         sources += [row["source"]] if side == "validation" else []
     best = most_alike(texts["train"], texts["validation"])
-    assert len(set(sources)) == 7 and len(best) > 4000
+    assert len(set(sources)) >= 7 and len(best) > 4000
     assert (best < 0.7).all(), f"{(best >= 0.7).sum()} of {len(best)} validation rows have a near twin in train"
     # pairs from 0.5 are joined as well, but for those that MinHash misses: short prompts of DPO most of all
     middle = np.array([source for source, value in zip(sources, best, strict=True) if value >= 0.5])
