@@ -19,15 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages import errors, hub, params
+from stages import errors, homes, hub, params
 from stages.errors import ParamsError, SourceError
 from stages.files import atomic_folder, write_json
+from stages.homes import NOTHING, Folder, Home
 from stages.params import Pin, Source
-from stages.pins import PACKED, Digest, Verdict, arrived, chunks, looks_like, stop, verdict, wanted
+from stages.pins import PACKED, Digest, Verdict, arrived, looks_like, stop, verdict, wanted
 from stages.resume import alone
 
 DATA = Path("data")
 RAW, PARTS = DATA / "raw", DATA / ".parts"
+SUMS = "SHA256SUMS"
 RESERVE = 64 << 20  # bytes of disk to leave free, at most
 
 
@@ -86,22 +88,23 @@ class Job:
 
 def from_sample(job: Job) -> None:
     """Copy the rows that this project wrote itself. They are not upstream's, so no pin speaks of them."""
-    home = DATA / "sample" / job.key
+    folder = DATA / "sample" / job.key
+    home = Folder(folder, str(folder))
     for file in _present(job, home, needed=list(job.source.files)):
-        job.enter(file, _copy(job, file, home / file), "sample", "nothing")
+        job.enter(file, _copy(job, file, home), "sample", "nothing")
 
 
 def from_local(job: Job) -> None:
     """Copy the user's files, check them against SHA256SUMS if it is there, and say which are not the pinned ones."""
-    home = DATA / "local" / job.key
-    sums = _sums(job, home / "SHA256SUMS")
+    home = homes.home(job.source.at, job.key, DATA / "local" / job.key)
+    sums = _sums(job, home)
     for file in _present(job, home, needed=list(job.declared)):
         if sums and file not in sums and file in job.source.files:
-            job.note(f"{job.where(file)} has no line in {home / 'SHA256SUMS'}: only the pin, if any, vouches for it")
-        came, pin = _copy(job, file, home / file), job.declared[file]
+            job.note(f"{job.where(file)} has no line in {home.name}/{SUMS}: only the pin, if any, vouches for it")
+        came, pin = _copy(job, file, home), job.declared[file]
         if sums.get(file, came.sha256) != came.sha256:
             raise stop(
-                job.where(file), f"sha256 {sums[file]} by {home / 'SHA256SUMS'}", f"sha256 {came.sha256} is there",
+                job.where(file), f"sha256 {sums[file]} by {home.where(SUMS)}", f"sha256 {came.sha256} is there",
                 "copy the file again, or mend its line",
             )  # fmt: skip
         judged = verdict(pin, came)
@@ -111,25 +114,19 @@ def from_local(job: Job) -> None:
         job.enter(file, came, judged, "pin" if judged == "matches" else "sums" if file in sums else "nothing")
 
 
-def _present(job: Job, home: Path, needed: list[str]) -> list[str]:
+def _present(job: Job, home: Home, needed: list[str]) -> list[str]:
     """The declared files that are in a folder: all that are needed, or none of an optional source."""
-    present = [file for file in job.declared if (home / file).is_file()]
+    sizes = {file: home.size(file) for file in job.declared}
+    present = [file for file, size in sizes.items() if size is not None]
     missing = [file for file in needed if file not in present]
     if missing and (not job.source.optional or any(file in job.source.files for file in present)):
-        there = home / missing[0]
-        raise stop(job.where(missing[0]), f"it at {there}", f"{_instead(there)} is there", _supply(job, missing[0]))
+        file = missing[0]
+        raise stop(job.where(file), f"it at {home.where(file)}", f"{home.instead(file)} is there", _supply(job, file))
     if missing:
-        job.note(f"source {job.key} is optional and has no file in {home}: it adds no rows")
+        job.note(f"source {job.key} is optional and has no file in {home.name}: it adds no rows")
         return []
-    _room(RAW, sum((home / file).stat().st_size for file in present), job.key)
+    _room(RAW, sum(size or 0 for size in sizes.values()), job.key)
     return present
-
-
-def _instead(path: Path) -> str:
-    """What stands where a file is meant."""
-    if path.is_symlink() and not path.exists():
-        return f"a link to {os.readlink(path)}, which does not exist,"
-    return "a folder" if path.is_dir() else "something that is no plain file" if path.exists() else "no file"
 
 
 def _supply(job: Job, file: str) -> str:
@@ -140,12 +137,13 @@ def _supply(job: Job, file: str) -> str:
     return f"put it there{page if job.source.revision else ''}, or {off}"
 
 
-def _copy(job: Job, file: str, origin: Path) -> Digest:
-    came = Digest(size := origin.stat().st_size)
+def _copy(job: Job, file: str, home: Home) -> Digest:
+    origin = home.where(file)
+    came = Digest(size := home.size(file) or 0)
     target = job.folder / file
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
-        for chunk in chunks(origin):
+        for chunk in home.chunks(file):
             out.write(chunk)
             came.update(chunk)
     if came.bytes != size:
@@ -161,16 +159,14 @@ def _copy(job: Job, file: str, origin: Path) -> Digest:
 _SUM = re.compile(r"(?P<sha256>[0-9a-f]{64}) [ *](?:\./)?(?P<file>.+)")
 
 
-def _sums(job: Job, path: Path) -> dict[str, str]:
+def _sums(job: Job, home: Home) -> dict[str, str]:
     """File to sha256, as `sha256sum` writes them; empty where the folder has none."""
-    if not path.exists() and not path.is_symlink():
-        return {}
-    where = f"source {job.key}, {path}"
-    if not path.is_file():
-        raise stop(
-            where, "a file that `sha256sum` wrote", f"{_instead(path)} is there", "move it away, or write it again"
-        )
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    where = f"source {job.key}, {home.where(SUMS)}"
+    if home.size(SUMS) is None:
+        if (there := home.instead(SUMS)) == NOTHING:
+            return {}
+        raise stop(where, "a file that `sha256sum` wrote", f"{there} is there", "move it away, or write it again")
+    lines = b"".join(home.chunks(SUMS)).decode("utf-8", errors="replace").splitlines()
     found = {number: _SUM.fullmatch(line) for number, line in enumerate(lines, 1) if line.strip()}
     if bad := [number for number, line in found.items() if not line]:
         raise stop(
@@ -214,12 +210,26 @@ def _from_cache(job: Job) -> None:
     """Take what the Hub's own client has cached: HF_HUB_OFFLINE forbids to ask."""
     for file in job.declared:
         path, vouched = hub.cached(job.key, job.source.dataset, job.source.revision, file)
-        came = _copy(job, file, path)
+        came = _copy(job, file, _Cached(path, file))
         if verdict(vouched, came) == "differs":
             raise stop(
                 job.where(file), wanted(vouched), f"{arrived(came, vouched)} is in the Hub's cache", "fetch it again"
             )
         _accept(job, file, came)
+
+
+class _Cached(Folder):
+    """One file, whatever its upstream path."""
+
+    def __init__(self, path: Path, file: str) -> None:
+        super().__init__(path.parent, "the Hub's cache")
+        self._names = {file: path.name}
+
+    def size(self, file: str) -> int | None:
+        return super().size(self._names[file])
+
+    def chunks(self, file: str) -> Iterator[bytes]:
+        return super().chunks(self._names[file])
 
 
 def _agree(job: Job, file: str, pin: Pin, vouched: Pin | None, names: list[str]) -> None:

@@ -51,6 +51,7 @@ class Source(Strict, frozen=True, kw_only=True):
     priority: Positive  # order of sources in every file, and which of two duplicates stays: lower first
     revision: str | None = None
     enabled: bool = True
+    at: str | None = None  # your own files: a folder, or an address for fsspec; else data/local/<source>
     optional: bool = False  # may have no file: an empty table and a visible note
     license_files: dict[str, Pin] = {}
     enters: list[Kind] = []
