@@ -71,8 +71,8 @@ class Pairs:
         texts = self.spill.sequences(self.rows[rows], self.where[rows], fields)
         sizes = texts.counts.reshape(len(rows), -1).sum(axis=1)
         starts = np.cumsum(sizes) - sizes
-        sides = [_tagged(texts.hashes.astype(_U), starts[side], sizes[side], 32) for side in (a, b)]
-        return np.maximum(*(_excess(mine, other, len(index)) for mine, other in (sides, sides[::-1])))
+        sides = (_tagged(texts.hashes.astype(_U), starts[side], sizes[side], 32) for side in (a, b))
+        return np.maximum(sizes[a], sizes[b]) - _common(*sides, len(index))
 
 
 def _tagged(values: np.ndarray, starts: np.ndarray, sizes: np.ndarray, bits: int) -> np.ndarray:
@@ -91,16 +91,14 @@ def _shared(found: Sets, sizes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.
     return np.bincount(twice.astype(np.int64), minlength=len(a))
 
 
-def _excess(mine: np.ndarray, other: np.ndarray, pairs: int) -> np.ndarray:
-    """For each pair, how many of `mine` remain when `other` has been taken away, repeats counted."""
+def _common(mine: np.ndarray, other: np.ndarray, pairs: int) -> np.ndarray:
+    """For each pair, how many values both sides hold, repeats counted (int64)."""
     kinds, counts = np.unique(mine, return_counts=True)
     others, other_counts = np.unique(other, return_counts=True)
-    at = np.searchsorted(others, kinds)
-    at[at == len(others)] = 0
-    taken = np.where(others[at] == kinds, other_counts[at], 0) if len(others) else 0
-    rest = np.zeros(pairs, np.int64)
-    np.add.at(rest, (kinds >> _U(32)).astype(np.int64), np.maximum(counts - taken, 0))
-    return rest
+    both, at, other_at = np.intersect1d(kinds, others, assume_unique=True, return_indices=True)
+    found = np.zeros(pairs, np.int64)
+    np.add.at(found, (both >> _U(32)).astype(np.int64), np.minimum(counts[at], other_counts[other_at]))
+    return found
 
 
 def reaches(inter: np.ndarray, union: np.ndarray, threshold: Fraction) -> np.ndarray:
