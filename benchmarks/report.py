@@ -1,0 +1,344 @@
+"""What the pipeline costs: `python -m benchmarks.report FOLDER [SECTION...]` writes benchmarks/README.md.
+
+Without names all sections are made anew; the others stay as they are. FOLDER holds the corpora and what was measured
+on them (measured.json): sections share runs, and a run is made again after `rm FOLDER/measured.json`. The text of the
+method and of what was tried stands in notes.md.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import datetime
+import hashlib
+import os
+import platform
+import pstats
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import orjson
+
+from benchmarks.measure import Usage, run
+from benchmarks.project import ROOT, SOURCES, Project
+from stages import params
+
+OUT, NOTES = (Path(__file__).with_name(name) for name in ("README.md", "notes.md"))
+LARGE, SMALL, SCREENED = 1_000_000, 100_000, 20_000  # rows
+OUTS = ("normalized", "quarantine", "merged", "split", "exports")
+STEPS = {  # the words of a stage -> the name of its row in a table
+    **{("normalize", source): "normalize" for source in SOURCES},
+    **{("screen", source): "screen, nothing on" for source in (*SOURCES, *params.MADE)},
+    ("merge",): "merge, exact",
+    ("near",): "merge, near-duplicates too",
+    ("split",): "split",
+    ("export", "openai"): "export openai",
+}
+NONE = Usage(0, 0, 0, 0)
+
+
+class Bench:
+    """Runs of stages on corpora in one folder; each is made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._file = folder, folder / "measured.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._known = orjson.loads(self._file.read_bytes()) if self._file.exists() else {}
+
+    def project(self, rows: int, workers: int = 1, near: bool = False, core: bool = True) -> Project:
+        project = Project(self.folder / str(rows), workers=workers, core=core)
+        if core:
+            project.params(lambda tree: tree["merge"].update(near=near))
+        if not (project.root / "data/raw").exists():
+            project.fill(rows)
+        return project
+
+    def size(self, rows: int) -> float:
+        """MB of the raw files."""
+        raw = self.project(rows).root / "data/raw"
+        return sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()) / 1e6
+
+    def once(self, name: str, measure: Callable[[], Usage]) -> Usage:
+        if name not in self._known:
+            made = measure()
+            self._known[name] = [made.cpu, made.wall, made.peak, made.largest]
+            self._file.write_bytes(orjson.dumps(self._known, option=orjson.OPT_INDENT_2))
+        return Usage(*self._known[name])
+
+    def steps(self, rows: int, workers: int) -> dict[str, Usage]:
+        """The core job and, after it, merge with near-duplicates: usage by row of the table."""
+        found: dict[str, Usage] = {}
+        for words, name in STEPS.items():
+            if words == ("near",) and workers > 1:
+                continue
+            usage = self.once(f"{rows} rows, {workers} workers: {' '.join(words)}", lambda: self._step(rows, workers, words))  # fmt: skip # noqa: B023
+            found[name] = found.get(name, NONE) + usage
+        self._digest(rows, workers)
+        return found
+
+    def _step(self, rows: int, workers: int, words: tuple[str, ...]) -> Usage:
+        if words == ("near",):
+            usage = self.project(rows, workers, near=True).stage("merge")
+            self.project(rows, workers).stage("merge")  # split and the export are of the core job
+            return usage
+        return self.project(rows, workers).stage(*words)
+
+    def floor(self, rows: int) -> Usage:
+        root = self.project(rows).root
+        return self.once(
+            f"{rows} rows: floor", lambda: run([sys.executable, "-m", "benchmarks.floor", str(root)], ROOT)
+        )
+
+    def equal(self, rows: int) -> bool:
+        """Whether one worker and two made the same bytes."""
+        return self._digest(rows, 1) == self._digest(rows, 2)
+
+    def _digest(self, rows: int, workers: int) -> str:
+        """Of what the last steps made."""
+        name = f"{rows} rows, {workers} workers: digest"
+        if name not in self._known:
+            self._known[name] = self._hashed(rows)
+            self._file.write_bytes(orjson.dumps(self._known, option=orjson.OPT_INDENT_2))
+        return self._known[name]
+
+    def _hashed(self, rows: int) -> str:
+        whole = hashlib.sha256()
+        for name in OUTS:
+            for path in sorted((self.folder / str(rows) / "data" / name).rglob("*")):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        whole.update(f"{path}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        return whole.hexdigest()
+
+
+def table(head: str, rows: Iterable[str]) -> Iterator[str]:
+    yield f"| {head} |"
+    yield f"|{'---|' * (head.count('|') + 1)}"
+    yield from (f"| {row} |" for row in rows)
+    yield ""
+
+
+def _core_of(found: dict[str, Usage]) -> Usage:
+    return sum((use for name, use in found.items() if name != STEPS["near",]), NONE)
+
+
+# --- sections --------------------------------------------------------------------------------------------------
+
+
+def core(bench: Bench) -> Iterator[str]:
+    rows = LARGE
+    floor, one, two = bench.floor(rows), bench.steps(rows, 1), bench.steps(rows, 2)
+    same = bench.equal(rows)
+    alone, pair = _core_of(one), _core_of(two)
+    yield f"{rows:,} rows, {bench.size(rows):,.0f} MB of upstream files; normalize, screens off, exact duplicates, merge"
+    yield "(Parquet, JSON, CSV), split, one JSON Lines export; each stage a process of its own."
+    yield ""
+    yield from table(
+        "| CPU s | to the floor | wall s | peak MB, all processes | largest process",
+        [
+            f"{name} | {use.cpu:.1f} | {use.cpu / floor.cpu:.2f} | {use.wall:.1f} | {use.peak:.0f} | {use.largest:.0f}"
+            for name, use in (("floor", floor), ("1 worker", alone), ("2 workers", pair))
+        ],
+    )
+    yield f"Two workers take {pair.wall / alone.wall:.2f} of the wall of one; outputs {'equal' if same else 'DIFFER'}."
+    yield ""
+    yield from table(
+        "stage | CPU s, 1 worker | wall s | peak MB | CPU s, 2 workers | wall s | peak MB, all processes",
+        [
+            f"{name} | {use.cpu:.1f} | {use.wall:.1f} | {use.peak:.0f} | "
+            + (f"{two[name].cpu:.1f} | {two[name].wall:.1f} | {two[name].peak:.0f}" if name in two else "| |")
+            for name, use in one.items()
+        ],
+    )
+
+
+def near(bench: Bench) -> Iterator[str]:
+    lines = []
+    for rows in (SMALL, LARGE):
+        found = bench.steps(rows, 1)
+        more = found[STEPS["near",]].cpu - found[STEPS["merge",]].cpu
+        pair = bench.once(f"{rows} rows, 2 workers: near", lambda: bench.project(rows, 2, near=True).stage("merge"))  # noqa: B023
+        bench.project(rows, 1)
+        lines.append(
+            f"{rows:,} | {more:.1f} | {more / rows * 1e5:.2f} | {found[STEPS['near',]].peak:.0f} | {pair.peak:.0f} | {pair.largest:.0f}"
+        )
+    yield from table(
+        "rows | CPU s more than exact alone | per 100k rows | peak MB, 1 worker | 2 workers, all processes | largest of them",
+        lines,
+    )
+
+
+def scale(bench: Bench) -> Iterator[str]:
+    small, large = bench.steps(SMALL, 1), bench.steps(LARGE, 1)
+    lines = []
+    for name, use in small.items():
+        per = [use.cpu / SMALL * 1e5, large[name].cpu / LARGE * 1e5]
+        lines.append(
+            f"{name} | {per[0]:.2f} | {per[1]:.2f} | {per[1] / per[0]:.2f} | {use.peak:.0f} | {large[name].peak:.0f}"
+        )
+    yield from table(
+        f"stage, 1 worker | CPU s / 100k rows at {SMALL:,} | at {LARGE:,} | ratio | peak MB at {SMALL:,} | at {LARGE:,}",
+        lines,
+    )
+
+
+def screens(bench: Bench) -> Iterator[str]:
+    off, on = NONE, NONE
+    for source in SOURCES:
+        for core in (True, False):
+            project = bench.project(SCREENED, core=core)
+            bench.once(f"{SCREENED} rows: normalize {source}", lambda: project.stage("normalize", source))  # noqa: B023
+            use = bench.once(f"{SCREENED} rows, screens {'off' if core else 'on'}: {source}", lambda: project.stage("screen", source))  # fmt: skip # noqa: B023
+            off, on = (off + use, on) if core else (off, on + use)
+    size = bench.size(SCREENED)
+    yield (
+        f"{SCREENED:,} rows, {size:.1f} MB: all default screens {on.cpu:.1f} CPU s, none {off.cpu:.1f}: "
+        f"{(on.cpu - off.cpu) / size:.2f} CPU s per MB more, at most {on.peak:.0f} MB of memory."
+    )
+    yield ""
+
+
+def profile(bench: Bench) -> Iterator[str]:
+    """CPU by function, with the profiler's own cost in it, of the stages that cost most."""
+    for words, near_too in ((("normalize", "mentalchat16k"), False), (("merge",), True), (("split",), False), (("export", "openai"), False)):  # fmt: skip
+        project = bench.project(SMALL, near=near_too)
+        bench.steps(SMALL, 1)
+        code = f"import importlib, sys\nfrom benchmarks import report\nreport.profiled({words!r})"
+        env = {**os.environ, "PYTHONPATH": f"{project.root}{os.pathsep}{ROOT}"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=project.root, env=env, capture_output=True, text=True, check=True
+        )
+        yield f"### {' '.join(words)}{', near-duplicates too' if near_too else ''}, {SMALL:,} rows"
+        yield ""
+        yield from done.stdout.splitlines()[done.stdout.splitlines().index("<<<") + 1 :]
+        yield ""
+
+
+def profiled(words: tuple[str, ...]) -> None:
+    """Run a stage under the profiler and print its table; called in a process of its own."""
+    import importlib
+
+    from stages import errors
+
+    errors.without_pandas()
+    stage = importlib.import_module(f"stages.{words[0]}")
+    profiler = cProfile.Profile(time.process_time)
+    profiler.runcall(stage.main, *words[1:])
+    stats = pstats.Stats(profiler)
+    total = stats.total_tt  # type: ignore[attr-defined]
+    rows = sorted(stats.stats.items(), key=lambda item: -item[1][2])[:12]  # type: ignore[attr-defined]
+    print("<<<")
+    print("\n".join(table("function | calls | share of CPU in itself | with what it calls", [
+        f"`{_place(place)}` | {calls} | {own / total:.0%} | {whole / total:.0%}" for place, (_, calls, own, whole, _) in rows
+    ])))  # fmt: skip
+
+
+def _place(place: tuple[str, int, str]) -> str:
+    path, _, name = place
+    return f"{Path(path).parent.name}/{Path(path).name} {name}" if path != "~" else name.strip("<>")
+
+
+def start(bench: Bench) -> Iterator[str]:
+    """No-op of DVC beside as many empty stages, and the stages of the sample."""
+    from mhdata import graph
+    from mhdata.workspace import Workspace
+    from tests.builds import clone
+
+    where = bench.folder / "sample"
+    if not where.exists():
+        clone(where)
+    empty = bench.folder / "empty"
+    _dvc(where, "repro", "-q")
+    stages = graph.load(Workspace(where)).stages
+    if not empty.exists():
+        _empty(empty, [stage.address for stage in stages.values()])
+    _dvc(empty, "repro", "-q")
+    lines = []
+    for words in (("repro",), ("status",)):
+        ours, theirs = (
+            min((_dvc(folder, *words) for _ in range(3)), key=lambda use: use.cpu) for folder in (where, empty)
+        )
+        lines.append(f"`dvc {words[0]}` | {ours.cpu:.2f} | {theirs.cpu:.2f} | {ours.cpu / theirs.cpu:.2f} | {ours.wall:.2f} | {theirs.wall:.2f}")  # fmt: skip
+    yield f"Nothing to do, {len(stages)} stages, best of 3:"
+    yield ""
+    yield from table("| CPU s | as many empty stages, CPU s | ratio | wall s | empty, wall s", lines)
+    found: dict[str, list[float]] = {}
+    for stage in stages.values():
+        words = stage.command.split()[1:]
+        use = min(
+            (run([sys.executable, *words], where, bench.folder / "log.txt") for _ in range(2)), key=lambda use: use.cpu
+        )
+        found.setdefault(" ".join(words[1:2]), []).append(use.cpu)
+    yield "CPU s of the whole stage process on the sample (a few dozen rows a source): start-up and a little work."
+    yield ""
+    yield from table("stage | processes | least | most", [f"{name} | {len(cpu)} | {min(cpu):.2f} | {max(cpu):.2f}" for name, cpu in found.items()])  # fmt: skip
+
+
+def _dvc(folder: Path, *words: str) -> Usage:
+    return run([sys.executable, "-m", "dvc", *words], folder, folder.parent / "log.txt")
+
+
+def _empty(folder: Path, addresses: list[str]) -> None:
+    """A repository of as many stages in as many files, each of which copies one small file."""
+    files: dict[str, list[str]] = {}
+    for number, address in enumerate(addresses):
+        files.setdefault(address.rpartition(":")[0] or "dvc.yaml", []).append(f"s{number}")
+    for name, stages in files.items():
+        home = (folder / name).parent
+        home.mkdir(parents=True, exist_ok=True)
+        lines = ["stages:"]
+        for stage in stages:
+            (home / f"{stage}.in").write_text(stage)
+            lines += [f"  {stage}:", f"    cmd: cp {stage}.in {stage}.out", "    deps:", f"      - {stage}.in", "    outs:", f"      - {stage}.out"]  # fmt: skip
+        (folder / name).write_text("\n".join(lines) + "\n")
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"], ["git", "add", "-A"]):
+        subprocess.run(command, cwd=folder, check=True)
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Bench], Iterator[str]]]] = {
+    "core": ("The core job and its floor", core),
+    "near": ("Near-duplicates", near),
+    "screens": ("Screens", screens),
+    "scale": ("Cost per row and memory as the corpus grows", scale),
+    "start": ("Start-up and nothing to do", start),
+    "profile": ("Where the time goes", profile),
+}
+
+
+def page(bench: Bench, wanted: list[str]) -> str:
+    old = OUT.read_text(encoding="utf-8").split("\n## ")[1:] if OUT.exists() else []
+    kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}
+    parts = ["# Benchmarks", "Made by `python -m benchmarks.report`; the text at the end stands in notes.md."]
+    for name, (title, make) in SECTIONS.items():
+        text = f"Not made yet: `python -m benchmarks.report FOLDER {name}`."
+        if name in wanted:
+            loads = [os.getloadavg()[1]]
+            lines = list(make(bench))
+            loads.append(os.getloadavg()[1])
+            text = "\n".join([_where(loads), "", *lines]).strip()
+        parts += [f"## {title}", text if name in wanted else kept.get(title, text)]
+    return "\n\n".join(parts) + "\n\n" + NOTES.read_text(encoding="utf-8")
+
+
+def _where(loads: list[float]) -> str:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return (
+        f"{datetime.date.today().isoformat()}, commit {commit.stdout.strip()}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}; load {min(loads):.0f} to {max(loads):.0f}."
+    )
+
+
+def main() -> None:
+    wanted = sys.argv[2:] or list(SECTIONS)
+    unknown = set(wanted) - set(SECTIONS)
+    if unknown:
+        sys.exit(f"no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
+    OUT.write_text(page(Bench(Path(sys.argv[1]).resolve()), wanted), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
