@@ -13,7 +13,6 @@ import contextlib
 import datetime
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from pathlib import Path
 from benchmarks.measure import _PAGE, _TICK, run
 from benchmarks.project import ROOT, SOURCES, Project
 from stages import params
-from tests.ray_nodes import RAYS_OWN, Cluster, Node, descendants, started, struck, title
+from tests.ray_nodes import RAYS_OWN, Cluster, descendants, started, struck, title
 
 OUT = Path(__file__).with_name("cluster.md")
 KILLED = {  # the stages that are tasks, and their steps
@@ -57,7 +56,7 @@ class Watch:
 
 
 def stages(screens: bool) -> list[tuple[str, ...]]:
-    names = [source for source in (*SOURCES, *params.MADE)]
+    names = [*SOURCES, *params.MADE]
     return [*(("normalize", s) for s in SOURCES), *(("screen", s) for s in names if screens), ("merge",)]
 
 

@@ -51,21 +51,22 @@ class Node:
 
     def works(self, step: str = "") -> bool:
         """Whether a task of this step runs on the node now."""
-        titles = (_title(pid) for pid in _descendants(self.session))
-        return any(title.startswith(f"ray::{step}") and title.partition(" ")[0] not in _RAYS_OWN for title in titles)
+        titles = (title(pid) for pid in descendants(self.session))
+        return any(name.startswith(f"ray::{step}") and name.partition(" ")[0] not in RAYS_OWN for name in titles)
 
     def kill(self) -> None:
         """SIGKILL to all of the node at once, as when a machine is lost."""
-        for pid in [*_descendants(self.session), self.session]:
+        for pid in [*descendants(self.session), self.session]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
 
-_RAYS_OWN = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+RAYS_OWN = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """All processes below one."""
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -78,9 +79,10 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _title(pid: int) -> str:
+def title(pid: int) -> str:
+    """What a process calls itself: a worker of Ray, `ray::` and its task's name."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
     except OSError:
         return ""
 
