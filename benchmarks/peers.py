@@ -1,4 +1,6 @@
-"""The same job by datatrove, by Data-Juicer and by our functions: `python -m benchmarks.peers ROWS FOLDER NAME=PYTHON...`
+"""The same job by datatrove, by Data-Juicer and by our functions.
+
+`python -m benchmarks.peers ROWS FOLDER NAME=PYTHON... > benchmarks/peers.md`
 
 NAME is datatrove or data_juicer, PYTHON the interpreter of a virtual environment that holds it (datatrove[io,processing]
 and spacy, or py-data-juicer); each program stands in benchmarks/peer/. All read one JSON Lines file with a text a row,
@@ -9,12 +11,12 @@ exact  NFC and blanks mended, six patterns (e-mail, URL, telephone, IP, SSN, car
 near   MinHash of three-word shingles, 128 values, 32 bands of 4, at 0.7. Ours compares each pair that the bands
        propose; datatrove's and Data-Juicer's (which estimates from the signatures) do not.
 
-CPU of the process tree, imports and start included. `whole` is what our stages take for the same rows, which write
-three formats, a ledger and a quarantine beside it.
+CPU of the process tree, imports and start included; ours is the best of three.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import orjson
 
 from benchmarks.measure import Usage, run
 from benchmarks.project import ROOT, SOURCES, Project
+from benchmarks.report import where
 from stages.storage import read_batches
 
 PEER = Path(__file__).with_name("peer")
@@ -75,7 +78,10 @@ def main() -> None:
     rows, folder = int(sys.argv[1]), Path(sys.argv[2]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     path = rows_file(rows, folder)
-    print(f"{rows:,} rows, {path.stat().st_size / 1e6:.0f} MB of JSON Lines")
+    print(
+        "# Beside datatrove and Data-Juicer\n\nMade by `python -m benchmarks.peers`, whose head says what each job is.\n"
+    )
+    print(f"{rows:,} rows, {path.stat().st_size / 1e6:.0f} MB of JSON Lines. {where([os.getloadavg()[1]])}\n")
     print("\n".join(table(rows, folder, dict(word.split("=", 1) for word in sys.argv[3:]))))
 
 

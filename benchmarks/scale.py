@@ -1,0 +1,138 @@
+"""What 1 TB and a billion rows would take: `python -m benchmarks.scale FOLDER` writes benchmarks/scale.md.
+
+Reads FOLDER/measured.json, which `python -m benchmarks.report FOLDER core near screens scale` filled, and the sizes of
+what the stages spill. A model, not a measurement: costs per row from the largest run, on as many cores as the tasks of
+a stage can use, and what one process does alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.measure import Usage
+from benchmarks.report import LARGE, SMALL, STEPS, Bench, table
+from stages import normalize, split
+from stages.dedup import exact, links, spill, verify
+
+OUT = Path(__file__).with_name("scale.md")
+CORES, PRICE = 64, 2.7  # of one machine, dollars an hour: the order of magnitude of a rented one
+MEMORY = 128e9  # bytes of it
+RATE = 200e6  # bytes/s that one process reads or writes on shared storage
+NEAR = STEPS["near",]
+
+
+def serial(two: Usage) -> float:
+    """Seconds that one process works alone, whatever the number of workers: the stage's own process beside two."""
+    return two.own
+
+
+def page(bench: Bench) -> str:
+    one, two, small = bench.steps(LARGE, 1), bench.steps(LARGE, 2), bench.steps(SMALL, 1)
+    size = bench.size(LARGE) * 1e6
+    lines = [
+        "# A terabyte, and a billion rows",
+        "Made by `python -m benchmarks.scale` from the runs of [README.md](README.md).",
+        "## What was measured",
+        "",
+    ]
+    lines += table(
+        f"stage, {LARGE:,} rows | CPU s per 100k rows | per GB | CPU s, 1 worker | 2 workers | of which the stage's own process",
+        [
+            f"{name} | {use.cpu / LARGE * 1e5:.2f} | {use.cpu / size * 1e9:.1f} | {use.cpu:.0f} | "
+            + (f"{two[name].cpu:.0f} | {serial(two[name]):.0f}" if name in two else "| ")
+            for name, use in one.items()
+        ],
+    )
+    lines += _shuffle(bench)
+    lines += ["## The model", ""]
+    lines += _model(bench, one, two, small, size)
+    return "\n".join(lines) + "\n"
+
+
+def _shuffle(bench: Bench) -> list[str]:
+    words = _words_per_row(bench)
+    rows = [
+        f"normalize: identity of each row | {normalize.KEY.itemsize}",
+        f"merge: key of each row | {exact.KEY.itemsize}",
+        f"merge: each link of a duplicate, twice | {2 * links.LINK.itemsize} a duplicate",
+        f"near-duplicates: band keys, marks and hashes | {832 + spill.ROW.itemsize - 32 + spill.WHERE.itemsize - 24} and 4 a word ({words:.0f} words: {4 * words:.0f})",
+        f"near-duplicates: each pair that holds, in the driver's memory | {verify.PAIR.itemsize} a pair",
+        f"split: keys of input and group | {2 * split.KEY.itemsize}",
+    ]
+    return ["", "Global steps exchange keys, never text:", "", *table("step | bytes a row", rows)]
+
+
+def _words_per_row(bench: Bench) -> float:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    folder = bench.project(SMALL).root / "data/normalized"
+    total = rows = 0
+    for path in sorted(folder.glob("*.parquet")):
+        read = pq.read_table(path, columns=["input", "response", "rejected_response"])
+        rows += len(read)
+        total += sum(pc.sum(pc.count_substring(column, " ")).as_py() or 0 for column in read.columns)
+    return total / max(rows, 1)
+
+
+def _model(
+    bench: Bench, one: dict[str, Usage], two: dict[str, Usage], small: dict[str, Usage], size: float
+) -> list[str]:
+    """Hours and dollars for two targets."""
+    bytes_row = size / LARGE
+    found = []
+    for what, rows in (("1 TB", 1e12 / bytes_row), ("1 billion rows", 1e9)):
+        for machines in (1, 4, 16):
+            hours = alone = cpu = 0.0
+            for name, use in one.items():
+                if name == STEPS["merge",]:
+                    continue  # the merge with near-duplicates holds it
+                pair = two.get(name, two[STEPS["merge",]])
+                own = serial(pair) / LARGE * rows
+                cpu += use.cpu / LARGE * rows
+                alone += own
+                hours += own + max(0.0, use.cpu / LARGE * rows - own) / (machines * CORES)
+            found.append(
+                f"{what} | {rows / 1e6:,.0f} M | {cpu / 3600:,.0f} | {machines} x {CORES} cores | {hours / 3600:.1f} | "
+                f"{alone / 3600:.1f} | {hours / 3600 * machines * PRICE:,.0f}"
+            )
+    lines = table("corpus | rows | CPU hours | machines | hours | of which one process alone | dollars", found)
+    growth = max(0.0, one[NEAR].peak - small[NEAR].peak) * 1e6 / (LARGE - SMALL)
+    pages = [
+        *lines,
+        f"Prices: {PRICE} dollars an hour for {CORES} cores and {MEMORY / 1e9:.0f} GB. Ray's own cost is not in it (about 17 CPU s a stage, see",
+        "[cluster.md](cluster.md)); nor are screens, which scale with the cores.",
+        "",
+        "What breaks first, in this order:",
+        "",
+        f"- **One process alone.** Split and the exports run in one process, and merge and normalize write their tables in one:"
+        f" {_alone(one, two) / LARGE * 1e9 / 3600:.1f} hours at a billion rows, however many machines there are. More than about"
+        f" {_enough(one, two):.0f} cores shorten nothing by much.",
+        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {SMALL:,} to {LARGE:,} rows (links, pairs and clusters of"
+        f" near-duplicates): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.1f} billion rows.",
+        "- **The shared file system.** Every stage reads its input and writes its output once; merge with near-duplicates reads"
+        " its records three times. Nothing but keys is exchanged, so this is the corpus' size times about eight over the rate"
+        " of the storage.",
+        "- **32 bits.** Near-duplicate positions are 32-bit numbers: 4.29 billion rows.",
+        "",
+    ]
+    return pages
+
+
+def _alone(one: dict[str, Usage], two: dict[str, Usage]) -> float:
+    return sum(serial(two[name]) for name, use in one.items() if name in two)
+
+
+def _enough(one: dict[str, Usage], two: dict[str, Usage]) -> float:
+    """Cores at which the parallel part takes as long as what one process does alone."""
+    parallel = sum(use.cpu for name, use in one.items() if name != STEPS["merge",]) - _alone(one, two)
+    return parallel / max(_alone(one, two), 1)
+
+
+def main() -> None:
+    OUT.write_text(page(Bench(Path(sys.argv[1]).resolve())), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
