@@ -268,17 +268,17 @@ def start(bench: Bench) -> Iterator[str]:
     if not where.exists():
         clone(where)
     empty = bench.folder / "empty"
-    _dvc(where, "repro", "-q")
+    _dvc(where, "repro", "-q", "-P")
     stages = graph.load(Workspace(where)).stages
     if not empty.exists():
         _empty(empty, [stage.address for stage in stages.values()])
-    _dvc(empty, "repro", "-q")
+    _dvc(empty, "repro", "-q", "-P")
     lines = []
-    for words in (("repro",), ("status",)):
+    for words in (("repro", "-P"), ("status",)):
         ours, theirs = (
             min((_dvc(folder, *words) for _ in range(3)), key=lambda use: use.cpu) for folder in (where, empty)
         )
-        lines.append(f"`dvc {words[0]}` | {ours.cpu:.2f} | {theirs.cpu:.2f} | {ours.cpu / theirs.cpu:.2f} | {ours.wall:.2f} | {theirs.wall:.2f}")  # fmt: skip
+        lines.append(f"`dvc {' '.join(words)}` | {ours.cpu:.2f} | {theirs.cpu:.2f} | {ours.cpu / theirs.cpu:.2f} | {ours.wall:.2f} | {theirs.wall:.2f}")  # fmt: skip
     yield f"Nothing to do, {len(stages)} stages, best of 3:"
     yield ""
     yield from table("| CPU s | as many empty stages, CPU s | ratio | wall s | empty, wall s", lines)
