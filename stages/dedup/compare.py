@@ -71,8 +71,8 @@ class Pairs:
         texts = self.spill.sequences(self.rows[rows], self.where[rows], fields)
         sizes = texts.counts.reshape(len(rows), -1).sum(axis=1)
         starts = np.cumsum(sizes) - sizes
-        sides = (_tagged(texts.hashes.astype(_U), starts[side], sizes[side], 32) for side in (a, b))
-        return np.maximum(sizes[a], sizes[b]) - _common(*sides, len(index))
+        first, second = (_tagged(texts.hashes.astype(_U), starts[side], sizes[side], 32) for side in (a, b))
+        return np.maximum(sizes[a], sizes[b]) - _common(first, second, len(index))
 
 
 def _tagged(values: np.ndarray, starts: np.ndarray, sizes: np.ndarray, bits: int) -> np.ndarray:
