@@ -18,6 +18,7 @@ from stages import params
 from stages.errors import PipelineError
 
 NEEDED = {"sample": 2 << 30, "local": 6 << 30, "hub": 8 << 30}  # bytes of free disk
+EXTRAS = ("requirements-serve.txt", "requirements-remotes.txt")  # for those who have installed a part of them
 HUB = "https://huggingface.co"
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==(?P<version>[^\s;#]+)")
 
@@ -50,25 +51,35 @@ def _python(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _install(workspace: Workspace) -> Iterator[Finding]:
-    """The pins of requirements.txt against what is installed."""
-    path = workspace.path("requirements.txt")
-    pins = [found for line in path.read_text(encoding="utf-8").splitlines() if (found := _PIN.match(line))]
-    differ = []
-    for pin in pins:
-        try:
-            version = importlib.metadata.version(pin["name"])
-        except importlib.metadata.PackageNotFoundError:
-            version = "not there"
-        if version != pin["version"]:
-            differ.append(f"{pin['name']} is {version}, pinned is {pin['version']}")
-    if differ:
+    """The pins of requirements.txt against what is installed, and those of extras of which a part is."""
+    pins, there = _pinned(workspace, "requirements.txt")
+    if differ := _differing(pins, there):
         yield Finding(
             "install", "problem", "; ".join(differ) + ": outputs may differ in their bytes",
             "run `pip install -r requirements.txt`",
         )  # fmt: skip
     else:
         yield Finding("install", "ok", f"{len(pins)} pinned libraries are installed")
+    for name in EXTRAS:
+        pins, there = _pinned(workspace, name)
+        if there and (differ := _differing(pins, there)):
+            yield Finding("install", "warning", f"{name}: {'; '.join(differ)}", f"run `pip install -r {name}`")
     yield from _compiled()
+
+
+def _pinned(workspace: Workspace, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The versions that a file of requirements pins, and those of them that are installed, by name."""
+    text = workspace.path(name).read_text(encoding="utf-8") if workspace.path(name).exists() else ""
+    pins = {found["name"]: found["version"] for line in text.splitlines() if (found := _PIN.match(line))}
+    return pins, {pin: importlib.metadata.version(pin) for pin in pins if _installed(pin)}
+
+
+def _differing(pins: dict[str, str], there: dict[str, str]) -> list[str]:
+    return [
+        f"{name} is {there.get(name, 'not there')}, pinned is {version}"
+        for name, version in pins.items()
+        if there.get(name) != version
+    ]
 
 
 def _compiled() -> Iterator[Finding]:

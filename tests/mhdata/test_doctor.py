@@ -45,6 +45,15 @@ def test_a_wrong_pin_is_named(mine: Doors, ill: Workspace) -> None:
     assert found.state == "problem" and "msgspec is" in found.says and "pip install" in str(found.mend)
 
 
+def test_a_wrong_pin_of_an_extra_is_named(mine: Doors, ill: Workspace) -> None:
+    mine.edit("requirements-serve.txt", "uvicorn==", "uvicorn==9.")
+    found = finding(ill, "install")
+    mine.git("checkout", "-q", "requirements-serve.txt")
+    assert found.state == "warning" and "requirements-serve.txt: uvicorn is" in found.says
+    assert str(found.mend) == "run `pip install -r requirements-serve.txt`"
+    assert finding(ill, "install").state == "ok"
+
+
 def test_conflict_marks_and_a_missing_lock(mine: Doors, ill: Workspace) -> None:
     lock = mine.root / "dvc.lock"
     lock.write_text("a\n<<<<<<< HEAD\n", encoding="utf-8")
