@@ -197,6 +197,13 @@ def test_another_seed_gives_other_sides_and_the_share_lies_within_its_bound(proj
     assert split(project) != before
 
 
+def test_a_group_of_more_than_a_fifth_of_the_rows_is_told(project: Project) -> None:
+    build(project, amod_counseling=[pair(f"question {max(n, 40)}", f"answer {n}") for n in range(120)])
+    assert "one group holds 41 of 120 rows of amod_counseling" in project.run("split").stdout
+    build(project, amod_counseling=[pair(f"question {n // 2}", f"answer {n}") for n in range(120)])
+    assert "one group holds" not in project.run("split").stdout
+
+
 def test_a_leak_fails_the_build(tmp_path: Path) -> None:
     from stages import split as stage
     from stages.errors import LawError

@@ -83,6 +83,27 @@ def test_rows_that_may_not_be_edited_are_byte_equal_to_upstream_in_every_export_
     assert not held & spoken
 
 
+def test_such_rows_are_byte_equal_in_the_tables_too(built: Path) -> None:
+    raw = (built / "data/raw/amod_counseling/combined_dataset.json").read_text(encoding="utf-8").splitlines()
+    pairs = {(row["Context"], row["Response"]) for row in map(json.loads, raw)}
+    with (built / MERGED.replace(".parquet", ".csv")).open(encoding="utf-8", newline="") as lines:
+        of_csv = [(row["source"], row["input"], row["response"]) for row in csv.DictReader(lines)]
+    with (built / "data/exports/mental_health_huggingface/dataset.csv").open(encoding="utf-8", newline="") as lines:
+        of_huggingface = [(row["source"], row["input"], row["output"]) for row in csv.DictReader(lines)]
+    of_json = [
+        (row["source"], row["input"], row["response"])
+        for row in orjson.loads((built / MERGED.replace(".parquet", ".json")).read_bytes())
+    ]
+    of_hub = [
+        (row["source"], row["input"], row["response"])
+        for path in (built / "data/exports/hub/data").rglob("*.parquet")
+        for row in pq.read_table(path, partitioning=None, columns=["source", "input", "response"]).to_pylist()
+    ]
+    for rows in (of_csv, of_huggingface, of_json, of_hub):
+        mine = [(question, answer) for source, question, answer in rows if source == "amod_counseling"]
+        assert len(mine) > 30 and set(mine) <= pairs
+
+
 def test_a_crisis_without_referral_stays_in_the_table_and_leaves_the_chat_exports(built: Path) -> None:
     held = [row for row in table(built, MERGED) if "crisis-unreferred" in row["tags"]]
     assert held, "the sample plants some"
