@@ -129,7 +129,7 @@ def _lock_files(workspace: Workspace) -> Iterator[Finding]:
                       f"restore it with `git checkout {name}`")  # fmt: skip
     whole = True
     for name in (name for name in locks if workspace.path(name).exists()):
-        if re.search(rb"^(?:<<<<<<<|>>>>>>>) ", workspace.path(name).read_bytes(), re.M):
+        if graph.CONFLICT.search(workspace.path(name).read_bytes()):
             whole = False
             yield Finding("dvc.lock", "problem", f"{name} holds conflict marks of a git merge",
                           f"run `git checkout --ours {name}`, then `mhdata build`")  # fmt: skip

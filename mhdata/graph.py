@@ -18,7 +18,8 @@ from mhdata.workspace import Workspace
 from stages import params
 from stages.errors import PipelineError
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>) ", re.M)  # marks of a git merge
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAME = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -121,7 +122,7 @@ def load(workspace: Workspace) -> Graph:
 
 def _read(workspace: Workspace, name: str) -> Any:
     try:
-        return yaml.load(workspace.path(name).read_bytes(), Loader=_LOADER)  # noqa: S506 it is a safe loader
+        return yaml.load(workspace.path(name).read_bytes(), Loader=LOADER)  # noqa: S506 it is a safe loader
     except FileNotFoundError:
         raise PipelineError(f"{name} is missing: restore it with `git checkout {name}`") from None
     except yaml.YAMLError as error:

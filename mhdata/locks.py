@@ -10,14 +10,19 @@ import contextlib
 import fcntl
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from mhdata import graph
 from mhdata.workspace import Workspace
 from stages.errors import RefusedError
+from stages.files import atomic
 
 POLL = 0.2  # seconds
 
@@ -195,16 +200,53 @@ def _pids(entries: Any) -> list[int]:
 
 
 def mend(workspace: Workspace) -> str | None:
-    """Remove a rwlock that a crash left behind, if no DVC process lives in the workspace; say what was done.
+    """Put right what a killed DVC left behind, if no DVC process lives in the workspace; say what was done.
 
-    DVC writes the file in place and checks only whether a number of a process is in use, so a torn file stops every
-    command, and a number that the system gave again blocks for ever.
+    DVC writes its rwlock in place and checks only whether a number of a process is in use, so a torn file stops every
+    command, and a number that the system gave again blocks for ever. It writes dvc.lock in place too, after each
+    stage: git's last one takes the place of a torn one, and the run cache remembers what was built since.
     """
-    found = trouble(workspace)
-    if found is None or dvc_processes(workspace):
+    found, torn = trouble(workspace), list(_torn(workspace))
+    if not (found or torn) or dvc_processes(workspace):
         return None
-    _rwlock(workspace).unlink(missing_ok=True)
-    return f".dvc/tmp/rwlock {found}: removed, since no DVC works here"
+    notes = []
+    if found:
+        _rwlock(workspace).unlink(missing_ok=True)
+        notes.append(f".dvc/tmp/rwlock {found}: removed, since no DVC works here")
+    notes += [_restored(workspace, name) for name in torn]
+    return "; ".join(notes)
+
+
+def _torn(workspace: Workspace) -> Iterator[str]:
+    """The locks that DVC cannot read and that hold no conflict marks: those are somebody's work."""
+    for file in graph.files(workspace):
+        path = workspace.path(file.replace("dvc.yaml", "dvc.lock"))
+        if path.exists() and not _is_lock(text := path.read_bytes()) and not graph.CONFLICT.search(text):
+            yield path.relative_to(workspace.root).as_posix()
+
+
+def _restored(workspace: Workspace, name: str) -> str:
+    words = ["git", "show", f"HEAD:./{name}"]
+    kept = subprocess.run(words, cwd=workspace.root, capture_output=True, check=False).stdout  # noqa: S603 our own words
+    if not _is_lock(kept):
+        workspace.path(name).unlink()
+        return f"{name} is torn and git has none: removed"
+    with atomic(workspace.path(name)) as part:
+        part.write_bytes(kept)
+    return f"{name} is torn: git's last one is in its place"
+
+
+def _is_lock(text: bytes) -> bool:
+    """Whether DVC takes it: a schema, stages, and for each a command and lists of paths. Empty is no lock."""
+    try:
+        found = yaml.load(text, Loader=graph.LOADER)  # noqa: S506 it is a safe loader
+        return isinstance(found["schema"], str) and all(
+            "cmd" in entry
+            and all(isinstance(one["path"], str) for kind in ("deps", "outs") for one in entry.get(kind, ()))
+            for entry in found["stages"].values()
+        )
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError):
+        return False
 
 
 def _rwlock(workspace: Workspace) -> Path:

@@ -121,3 +121,30 @@ def test_a_lock_stays_while_a_dvc_lives_in_the_workspace(where: Workspace) -> No
     assert locks.mend(where) is None and path.exists()
     living.communicate(b"\n")
     assert locks.mend(where) is not None
+
+
+LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: python -m a\n    outs:\n    - path: data/a\n      md5: ab\n"
+MARKS = f"<<<<<<< HEAD\n{LOCK}=======\n>>>>>>> other\n"
+
+
+@pytest.mark.parametrize("text", ["", LOCK[:15], LOCK[:30], "stages: {}\n", "\0\0\0"])
+@pytest.mark.parametrize("name", ["dvc.lock", "pipelines/screen/dvc.lock"])
+def test_gits_lock_takes_the_place_of_one_that_a_killed_dvc_tore(where: Workspace, name: str, text: str) -> None:
+    path = where.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".yaml").write_text("stages: {}\n")
+    path.write_text(LOCK)
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=where.root, check=True)
+    assert locks.mend(where) is None
+    path.write_text(text)
+    assert f"{name} is torn" in str(locks.mend(where)) and path.read_text() == LOCK
+    path.write_text(MARKS)
+    assert locks.mend(where) is None and path.read_text() == MARKS
+
+
+def test_a_torn_lock_that_git_does_not_know_goes(where: Workspace) -> None:
+    (where.root / "dvc.yaml").write_text("stages: {}\n")
+    (where.root / "dvc.lock").write_text("")
+    assert "removed" in str(locks.mend(where)) and not (where.root / "dvc.lock").exists()

@@ -115,11 +115,12 @@ def run_builds(log: Log, built: Path, folder: Path) -> Iterator[Outcome]:
 def _killed_build(folder: Path, whole: dict[str, str], number: int, seconds: float) -> Outcome:
     code, said = _repro(folder, seconds)
     how, why = ("killed" if code == -signal.SIGKILL else "ended before the kill"), ""
-    if code > 0 and "rwlock" in said.lower():  # DVC writes it in place: our door removes it (README)
+    torn_lock = next((name for name in ("rwlock", "dvc.lock") if name in said.lower()), None)
+    if code > 0 and torn_lock:  # DVC writes both in place: our door puts them right (README)
         healed = subprocess.run(
             [sys.executable, "-m", "mhdata", "build", "--yes"], cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        how = "torn rwlock, mended by `mhdata build`"
+        how = f"torn {torn_lock}, mended by `mhdata build`"
         why = healed.stderr[-300:] if healed.returncode else ""
     elif code > 0:
         why = f"dvc repro ended with {code}: {said[-300:]}"
