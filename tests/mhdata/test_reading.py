@@ -361,12 +361,9 @@ READERS: dict[str, Callable[[Workspace], Any]] = {
 @pytest.mark.parametrize(
     ("path", "hows", "doors"),
     [
-        (
-            "data/merged/merged_mental_health_dataset.parquet",
-            ("torn", "empty", "flipped"),
-            {"status", "statistics", "load", "rows"},
-        ),
-        ("data/split/split.parquet", ("torn", "empty"), {"load", "rows", "show id"}),
+        (MERGED, ("torn", "empty"), {"status", "statistics", "load", "rows"}),
+        (MERGED, ("flipped",), {"statistics", "load", "rows"}),
+        ("data/split/split.parquet", ("torn", "empty"), {"load", "rows"}),
         ("data/merged/duplicates.parquet", ("torn", "empty", "flipped"), {"show id", "clusters"}),
         ("data/merged/dropped.parquet", ("torn", "empty"), {"show id", "dropped"}),
         ("data/normalized/amod_counseling.parquet", ("torn", "empty"), {"show id"}),
