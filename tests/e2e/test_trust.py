@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stages import formats
 from tests.conftest import Project
 
 MERGED = "data/merged/merged_mental_health_dataset.parquet"
 CHAT = "data/exports/mental_health_openai.jsonl"
+START = 40  # characters that tell one text from all others
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +106,60 @@ def test_such_rows_are_byte_equal_in_the_tables_too(built: Path) -> None:
     for rows in (of_csv, of_huggingface, of_json, of_hub):
         mine = [(question, answer) for source, question, answer in rows if source == "amod_counseling"]
         assert len(mine) > 30 and set(mine) <= pairs
+
+
+@pytest.mark.slow
+def test_such_rows_are_byte_equal_in_every_format(built: Path, tmp_path: Path) -> None:
+    """A text of a format that holds the start of an answer holds the answer whole, and the question likewise."""
+    project = Project(tmp_path)
+    for name in ("stages", "params.yaml", "data/merged", "data/split", "data/ledger/merge"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (built / name).is_dir() else shutil.copy
+        copy(built / name, tmp_path / name)
+    project.params(lambda tree: tree.update(formats=["all"]))
+    mine: dict[str, set[str]] = {}
+    others = set()
+    for row in project.table(MERGED):
+        texts = [text for text in (row["input"], row["response"]) if text and len(text) > START]
+        if row["source"] != "amod_counseling":
+            others |= {text[:START] for text in texts}
+        elif "chat" in row["enters"]:
+            for text in texts:
+                mine.setdefault(text[:START], set()).add(text)
+    whole = {start: texts for start, texts in mine.items() if start not in others}
+    assert len(whole) > 30
+    for name in formats.names():
+        if formats.load(name).KIND not in ("chat", "single", "all"):
+            continue
+        project.run("export", name)
+        found = [(start, text) for text in _texts(tmp_path / "data/exports") for start in whole if start in text]
+        assert found, f"no row of it in {name}"
+        assert all(any(one in text for one in whole[start]) for start, text in found), name
+        shutil.rmtree(tmp_path / "data/exports")
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    """Every string of every file of rows, however it is written."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".jsonl":
+            values: list[Any] = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        elif path.suffix == ".json":
+            values = [orjson.loads(path.read_bytes())]
+        elif path.suffix == ".arrow":
+            with pa.ipc.open_stream(path) as stream:
+                values = stream.read_all().to_pylist()
+        elif path.suffix == ".parquet":
+            values = pq.read_table(path, partitioning=None).to_pylist()
+        else:
+            continue
+        while values:
+            value = values.pop()
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, dict):
+                values += value.values()
+            elif isinstance(value, list):
+                values += value
 
 
 def test_a_crisis_without_referral_stays_in_the_table_and_leaves_the_chat_exports(built: Path) -> None:
