@@ -67,7 +67,8 @@ def block(name: str) -> Any:
                     if labels is not None:
                         tokens += len(labels)
                         untrained += all(label == -100 for label in labels)
-        return {"rows": rows, "step": f"{tokens:,} tokens", "untrained": untrained}
+        step = f"{tokens:,} tokens" if tokens else "rendered by its template"
+        return {"rows": rows, "step": step, "untrained": untrained}
 
     return check
 
