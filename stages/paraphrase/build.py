@@ -48,7 +48,7 @@ def main() -> None:
     if settled.open and not settings.limits.allow_partial:
         raise IncompleteError(
             f"paraphrase: {len(settled.open)} of {len(wanted)} pages have no answer: run `dvc repro -f -s "
-            "paraphrase_generate` in mode live to ask for them, or set limits.allow_partial"
+            "pipelines/generate/dvc.yaml:paraphrase_generate` in mode live to ask for them, or set limits.allow_partial"
         )
     source = tables.Source(NAME, "interview", settings.license, "transcript", RESPONSES)
     tables.write_records(NAME, tables.records(source, made, held))

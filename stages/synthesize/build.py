@@ -106,7 +106,8 @@ def _complete(settings: Synthesize, settled: Settled, total: int) -> None:
         raise IncompleteError(
             f"synthesize: {missing} of {total} rows are missing"
             + (f" (rejected: {reasons})" if reasons else "")
-            + ": run `dvc repro -f -s synthesize_generate` in mode live to ask for more, or set limits.allow_partial"
+            + ": run `dvc repro -f -s pipelines/generate/dvc.yaml:synthesize_generate` in mode live to ask for more, "
+            "or set limits.allow_partial"
         )
 
 
