@@ -23,15 +23,12 @@ NEAR = STEPS["near",]
 
 
 def serial(two: Usage) -> float:
-    """Seconds a row that one process works alone, whatever the number of workers: the stage's own process beside two.
-
-    Taken at SMALL rows, its start (0.3 s a process) included, so a little too high.
-    """
-    return two.own / SMALL
+    """CPU seconds a row of the stage's own process beside two workers: what no machine more takes from it."""
+    return two.own / LARGE
 
 
 def page(bench: Bench) -> str:
-    one, two, small = bench.steps(LARGE, 1), bench.steps(SMALL, 2), bench.steps(SMALL, 1)
+    one, two, small = bench.steps(LARGE, 1), bench.steps(LARGE, 2), bench.steps(SMALL, 1)
     size = bench.size(LARGE) * 1e6
     lines = [
         "# A terabyte, and a billion rows",
@@ -95,7 +92,7 @@ def _model(
                 own = serial(pair) * rows
                 cpu += use.cpu / LARGE * rows
                 alone += own
-                hours += own + max(0.0, use.cpu / LARGE * rows - own) / (machines * CORES)
+                hours += max(own, use.cpu / LARGE * rows / (machines * CORES))  # it works while the others do
             found.append(
                 f"{what} | {rows / 1e6:,.0f} M | {cpu / 3600:,.0f} | {machines} x {CORES} cores | {hours / 3600:.1f} | "
                 f"{alone / 3600:.1f} | {hours / 3600 * machines * PRICE:,.0f}"
@@ -104,14 +101,14 @@ def _model(
     growth = max(0.0, one[NEAR].peak - small[NEAR].peak) * 1e6 / (LARGE - SMALL)
     pages = [
         *lines,
-        f"Prices: {PRICE} dollars an hour for {CORES} cores and {MEMORY / 1e9:.0f} GB. Ray's own cost is not in it (about 17 CPU s a stage, see",
+        f"Prices: {PRICE} dollars an hour for {CORES} cores and {MEMORY / 1e9:.0f} GB. Ray's own cost is not in it (3 to 11 CPU s a stage with tasks, see",
         "[cluster.md](cluster.md)); nor are screens, which scale with the cores.",
         "",
         "What breaks first, in this order:",
         "",
-        f"- **One process alone.** Split and the exports run in one process, and merge and normalize write their tables in one:"
-        f" {_alone(one, two) * 1e9 / 3600:.1f} hours at a billion rows, however many machines there are. More than about"
-        f" {_enough(one, two):.0f} cores shorten nothing by much.",
+        f"- **One process alone.** Split and the exports run in one process, and merge and normalize put their tables together in one:"
+        f" {_alone(one, two) * 1e9 / 3600:.0f} hours at a billion rows, one core of all that there are. Beyond about {_enough(one, two):.0f} cores"
+        " more of them shorten nothing. The way on is a table of many files, so that workers write them whole.",
         f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {SMALL:,} to {LARGE:,} rows (links, pairs and clusters of"
         f" near-duplicates): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.1f} billion rows.",
         "- **The shared file system.** Every stage reads its input and writes its output once; merge with near-duplicates reads"
@@ -128,9 +125,8 @@ def _alone(one: dict[str, Usage], two: dict[str, Usage]) -> float:
 
 
 def _enough(one: dict[str, Usage], two: dict[str, Usage]) -> float:
-    """Cores at which the parallel part takes as long as what one process does alone."""
-    whole = sum(use.cpu for name, use in one.items() if name != STEPS["merge",]) / LARGE
-    return (whole - _alone(one, two)) / max(_alone(one, two), 1e-9)
+    """Cores at which all work takes as long as what one process does alone."""
+    return sum(use.cpu for name, use in one.items() if name != STEPS["merge",]) / LARGE / max(_alone(one, two), 1e-9)
 
 
 def main() -> None:
