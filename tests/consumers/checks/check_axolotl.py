@@ -74,4 +74,6 @@ def block(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    _runner.main({("axolotl", name): (block(name), "null text") for name in BLOCKS})
+    # Axolotl makes the word "None" of a null in its KTO rows: it notices what is no JSON.
+    flaws = {"kto_text": "cut line"}
+    _runner.main({("axolotl", name): (block(name), flaws.get(name, "null text")) for name in BLOCKS})
