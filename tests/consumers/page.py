@@ -26,7 +26,7 @@ def write(path: Path, project: Path, lines: str) -> None:
     old = path.read_text(encoding="utf-8").split("## What the exports hold")[0] if path.exists() else ""
     found = {_key(line): line for line in old.splitlines() if line.startswith("| ") and not line.startswith(head[:8])}
     found.pop(_key(rule), None)
-    found |= {_key(line): _without_paths(line) for line in new}
+    found |= {_key(line): _public(line) for line in new}
     table = "\n".join([head, rule, *(found[key] for key in sorted(found))])
     path.write_text(f"{HEAD}{table}\n\n## What the exports hold\n\n{_sizes(project)}\n", encoding="utf-8")
 
@@ -35,8 +35,9 @@ def _key(line: str) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in line.strip("|").split("|")[:KEYS])
 
 
-def _without_paths(line: str) -> str:
-    """No path of the machine in a page: of a path the last name stays."""
+def _public(line: str) -> str:
+    """No path of the machine and no text of a row in a page: of a path the last name stays, of a parser's quote none."""
+    line = re.sub(r"(could not parse) .*(?= \|$)", r"\1 ...", line)
     return re.sub(r"(?<![\w<])/(?:[\w.-]+/)+", "", line)
 
 

@@ -41,7 +41,9 @@ def test_a_page_keeps_what_did_not_run_again(built: Path, tmp_path: Path) -> Non
     path, lines = tmp_path / "page.md", "| format | consumer | rows |\n| --- | --- | --- |\n"
     page.write(path, built, lines + "| hub | datasets | 1 |\n| dpo | trl DPO | 2 |")
     page.write(path, built, lines + "| hub | datasets | No file /tmp/a/b.json: x |")
+    page.write(path, built, lines + "| csv | polars | could not parse `a text of a row |")
     found = path.read_text(encoding="utf-8")
+    assert "| csv | polars | could not parse ... |" in found
     assert "| hub | datasets | No file b.json: x |" in found and "| dpo | trl DPO | 2 |" in found
     assert found.count("| hub | datasets |") == found.count("| --- | --- | --- |") == 1
     rows = Project(built).json("data/ledger/export/openai.json")["rows"]
