@@ -168,8 +168,8 @@ def swallowed(row: list[str]) -> int:
     commas = len(row) - 1
     for cell in row:
         if commas and cell.count("\n") > SWALLOWED:
-            lines = [line.rstrip("\r") for line in cell.split("\n")[1:-1]]
-            if all(line.count(",") == commas and ", " not in line and line.strip(", ") for line in lines):
+            lines = cell.split("\n")[1:-1]
+            if all(line.count(",") == commas and ", " not in line and line.strip(", \r") for line in lines):
                 return len(lines)
     return 0
 
