@@ -36,7 +36,7 @@ def _key(line: str) -> tuple[str, ...]:
 
 
 def _public(line: str) -> str:
-    """No path of the machine and no text of a row in a page: of a path the last name stays, of a parser's quote none."""
+    """No path of the machine and no text of a row: of a path the last name stays, of what a parser quotes nothing."""
     line = re.sub(r"(could not parse) .*(?= \|$)", r"\1 ...", line)
     return re.sub(r"(?<![\w<])/(?:[\w.-]+/)+", "", line)
 
