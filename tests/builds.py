@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
+KEPT = (".dvc", "data", "pipelines", "dvc.lock")  # what a build writes to
 OUTS = ("raw", "normalized", "quarantine", "screened", "merged", "split", "exports", "ledger", "reports")
 
 
@@ -61,8 +62,10 @@ def build(folder: Path) -> None:
     dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
     if kept:
         part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
-        names = (".git", ".github", ".ci", "stages", "tests", "mhdata", "benchmarks", "requirements*", "*.md", "*.toml")
-        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(*names))
+        part.mkdir(parents=True)
+        for path in (folder / name for name in KEPT):
+            copy = shutil.copytree if path.is_dir() else shutil.copy
+            copy(path, part / path.name)
         part.rename(kept)
 
 

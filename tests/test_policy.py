@@ -54,7 +54,7 @@ def test_a_redaction_that_the_licence_forbids_is_refused(tmp_path: Any) -> None:
 
 
 def test_rules_for_no_source_are_refused_with_the_nearest(tmp_path: Any) -> None:
-    with pytest.raises(ParamsError, match="`trace`"):
+    with pytest.raises(ParamsError, match="did you mean trace"):
         settings(tmp_path, {"tracee": {"pii": "drop"}})
 
 

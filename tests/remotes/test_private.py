@@ -43,8 +43,9 @@ def private(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Doors:
     for folder in (doors.root / "data/sample").iterdir():
         shutil.copytree(folder, doors.root / "data/local" / folder.name, dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns("README.md", "responses.jsonl"))  # fmt: skip
-    shutil.copy(ROOT / "stages/licenses/texts/LicenseRef-RAIL-D.txt",
-                doors.root / "data/local/amod_counseling/LICENSE-RAIL-D.txt")  # fmt: skip
+    for license, file in (("LicenseRef-RAIL-D", "amod_counseling/LICENSE-RAIL-D.txt"),
+                          ("CC-BY-NC-4.0", "trace/LICENSE-DATA")):  # fmt: skip
+        shutil.copy(ROOT / f"stages/licenses/texts/{license}.txt", doors.root / "data/local" / file)
     plant(doors.root / "data/local")
     with Scripted(reply=says) as server:
         path = doors.root / "params.yaml"
