@@ -165,6 +165,31 @@ def _origin(workspace: Workspace) -> str:
         return "sample"
 
 
+def _files(workspace: Workspace) -> Iterator[Finding]:
+    """Every file that a build of `origin: local` would look for in its folder."""
+    try:
+        settings = params.load(path=workspace.path("params.yaml"))
+    except PipelineError:
+        return
+    if settings.origin != "local":
+        return
+    wanted = {
+        f"data/local/{key}/{file}": key
+        for key, source in settings.sources.items()
+        if source.enabled and not source.optional and not source.at
+        for file in (*source.files, *source.license_files)
+    }
+    missing = [path for path in wanted if not workspace.path(path).is_file()]
+    if missing:
+        keys = ", ".join(dict.fromkeys(wanted[path] for path in missing))
+        yield Finding(
+            "files", "problem", f"origin local misses {', '.join(missing)}",
+            f"put them there, or set `enabled: false` in params.yaml for what you leave out of {keys}",
+        )  # fmt: skip
+    else:
+        yield Finding("files", "ok", f"the {len(wanted)} files that origin local reads are there")
+
+
 def _permissions(workspace: Workspace) -> Iterator[Finding]:
     """Folders that a build writes to."""
     folders = [workspace.root, *(workspace.path(name) for name in (".dvc", ".dvc/tmp", ".dvc/cache", "data"))]
@@ -251,6 +276,7 @@ CHECKS: tuple[Callable[[Workspace], Iterator[Finding]], ...] = (
     _git,
     _params,
     _lock_files,
+    _files,
     _disk,
     _leftovers,
     _permissions,

@@ -121,7 +121,9 @@ def _present(job: Job, home: Home, needed: list[str]) -> list[str]:
     missing = [file for file in needed if file not in present]
     if missing and (not job.source.optional or any(file in job.source.files for file in present)):
         file = missing[0]
-        raise stop(job.where(file), f"it at {home.where(file)}", f"{home.instead(file)} is there", _supply(job, file))
+        more = f" (nor are {', '.join(missing[1:])})" if missing[1:] else ""
+        there = f"{home.instead(file)} is there{more}"
+        raise stop(job.where(file), f"it at {home.where(file)}", there, _supply(job, file))
     if missing:
         job.note(f"source {job.key} is optional and has no file in {home.name}: it adds no rows")
         return []
@@ -130,7 +132,7 @@ def _present(job: Job, home: Home, needed: list[str]) -> list[str]:
 
 
 def _supply(job: Job, file: str) -> str:
-    off = f"set sources.{job.key}.enabled: false"
+    off = f"set sources.{job.key}.enabled: false in params.yaml"
     if job.origin == "sample":
         return f"bring it back with `git checkout data/sample/{job.key}`, or {off}"
     page = f" (https://huggingface.co/datasets/{job.source.dataset}/resolve/{job.source.revision}/{file})"

@@ -230,7 +230,7 @@ def clean(dry_run: bool, parts: bool, yes: bool, as_document: bool) -> None:
         tables.table(["folder", "paths", "files", "size"], groups)
     total = sum(one.bytes for one in removals)
     if dry_run or not removals:
-        talk("Nothing was removed." if removals else "Nothing to remove: this folder is fresh.")
+        talk("Nothing was removed." if removals else "Nothing to remove.")
         return
     confirm(f"Remove these {len(removals)} paths ({tables.size(total)})?", yes)
     cleaning.remove(where, removals)

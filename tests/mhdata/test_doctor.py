@@ -72,6 +72,17 @@ def test_a_lock_left_behind(mine: Doors, ill: Workspace) -> None:
     assert found.state == "warning" and "is torn" in found.says
 
 
+def test_all_local_files_that_miss_are_listed_at_once(mine: Doors, ill: Workspace) -> None:
+    assert not [one for one in doctor.examine(ill) if one.check == "files"], "origin sample has none"
+    mine.edit("params.yaml", "origin: sample", "origin: local")
+    found = finding(ill, "files")
+    assert found.state == "problem" and "enabled: false" in str(found.mend)
+    for path in ("trace/data/splits/train.jsonl", "amod_counseling/LICENSE-RAIL-D.txt", "psych_101/"):
+        assert f"data/local/{path}" in found.says
+    assert "reddit_ess" not in found.says and "counsel_chat" not in found.says
+    mine.git("checkout", "-q", "params.yaml")
+
+
 def test_a_mistake_in_params(mine: Doors, ill: Workspace) -> None:
     mine.edit("params.yaml", "origin: sample", "orign: sample")
     assert finding(ill, "params").state == "problem"

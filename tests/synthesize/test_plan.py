@@ -68,7 +68,10 @@ def test_another_seed_draws_other_attributes() -> None:
 
 BAD_PARAMS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "negative weight": ({"topics": [{"name": "Anxiety", "weight": -1}]}, ["'Anxiety'", "0 or more"]),
-    "weight is no number": ({"topics": [{"name": "Anxiety", "weight": float("nan")}]}, [".nan is not a number", "line 20"]),
+    "weight is no number": (
+        {"topics": [{"name": "Anxiety", "weight": float("nan")}]},
+        [".nan is not a number", "line 20"],
+    ),
     "infinite weight": ({"topics": [{"name": "Anxiety", "weight": float("inf")}]}, [".inf is not a number", "line 20"]),
     "all weights zero": ({"topics": [{"name": "a", "weight": 0}]}, ["weights of all topics are 0"]),
     "duplicate topic": ({"topics": [{"name": "a", "weight": 1}, {"name": " A ", "weight": 1}]}, ["twice"]),
