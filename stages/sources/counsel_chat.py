@@ -116,6 +116,7 @@ def _character(entity: re.Match[str]) -> str:
 _TITLE = re.compile(r"^(?:dr|mrs?|ms|miss|prof)\b[.-]?\s*", re.I)
 _SLUG = re.compile(r"[^a-z0-9]+")
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>()]+|[\w.+-]+@[\w.-]+|[\w-]+\.(?:com|org|net)\b[^\s<>()]*", re.I)
+_LONGEST = 200  # characters that are looked at; each length is tried
 _MOST = 4  # words; a longer "name" is an organisation's
 
 
@@ -127,7 +128,7 @@ def _name(info: str, link: str) -> str:
     """
     slug = _TITLE.sub("", link.rstrip("/").rpartition("/")[2].lower()) + "-"
     start = _TITLE.sub("", info.strip())
-    ends = [n for n in range(len(start), 0, -1) if slug.startswith(_slug(start[:n]) + "-")]
+    ends = [n for n in range(min(len(start), _LONGEST), 0, -1) if slug.startswith(_slug(start[:n]) + "-")]
     return start[: ends[0]].partition(",")[0].strip() if ends and _slug(start[: ends[0]]) else ""
 
 
