@@ -115,7 +115,10 @@ def _character(entity: re.Match[str]) -> str:
 
 _TITLE = re.compile(r"^(?:dr|mrs?|ms|miss|prof)\b[.-]?\s*", re.I)
 _SLUG = re.compile(r"[^a-z0-9]+")
-_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>()]+|[\w.+-]+@[\w.-]+|[\w-]+\.(?:com|org|net)\b[^\s<>()]*", re.I)
+# Each begins where a run of its letters does: else a text of one long run would take time by its square.
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)[^\s<>()]+|(?<![\w.+-])[\w.+-]+@[\w.-]+|(?<![\w-])[\w-]+\.(?:com|org|net)\b[^\s<>()]*", re.I
+)
 _LONGEST = 200  # characters that are looked at; each length is tried
 _MOST = 4  # words; a longer "name" is an organisation's
 

@@ -130,6 +130,7 @@ def test_the_name_is_what_stands_in_the_link(info: str, link: str, name: str) ->
 def test_a_name_of_a_megabyte_costs_no_more_than_one_of_a_line() -> None:
     long = "a" * 1_000_000
     assert source._name(long, f"https://counselchat.example/therapists/{long}") == ""  # took hours
+    assert source._ADDRESS.search(long) is None  # too
 
 
 def test_an_organisation_is_no_list_of_names(tmp_path: Path) -> None:
