@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,21 @@ def test_policy_knows_what_the_screens_find() -> None:
     tags = yaml.safe_load((ROOT / "stages/screens/data/quality.yaml").read_text(encoding="utf-8"))
     found = {f"pii:{name}" for name in TYPES} | {f"quality:{tag}" for tag in (*tags, "short", "base64")}
     assert found <= set(params.FINDINGS)
+
+
+def test_threads_that_read_params_at_once_read_them_alike() -> None:
+    program = """
+import threading
+from stages import params
+start, read = threading.Barrier(16), []
+def one():
+    start.wait()
+    read.append(params.load())
+threads = [threading.Thread(target=one) for _ in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert len(read) == 16 and all(one == read[0] for one in read)
+"""
+    for _ in range(3):  # each a process whose first use it is
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
@@ -22,6 +23,8 @@ MOST = 1 << 20  # bytes of a params.yaml
 NEAR = 0.65  # likeness from which a name is taken for a slip of another one
 DEEPEST = 100  # blocks inside blocks; libyaml's composer calls itself for each, and dies of some ten thousand
 
+# msgspec works a type out at its first use, and dies of two threads that do so at once: a server's first requests.
+_ALONE = threading.Lock()
 _C_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -106,7 +109,8 @@ def _check_depth(path: Path, data: bytes) -> None:
 def typed(value: Any, kind: type[T], path: Path = PATH) -> T:
     """A tree as a value of a type. Raises ParamsError that names the place, what was expected, and the nearest key."""
     try:
-        return msgspec.convert(value, kind)
+        with _ALONE:
+            return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise ParamsError(f"{path}: {_explained(_fault(value, kind, _Fault('', str(error), kind, value)))}") from None
 
