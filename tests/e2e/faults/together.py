@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mhdata import graph
+from mhdata.workspace import Workspace
 from tests.builds import digests
 from tests.e2e.faults.outcome import Log, Outcome
 from tests.e2e.faults.sample import Sample
+from tests.mhdata.http_server import Server
 
 KIND = "together"
 FEW = ("normalize@trace", "screen@trace", "merge", "split")
@@ -20,30 +23,50 @@ ROUNDS = 3
 
 def run(log: Log, built: Path, folder: Path) -> Iterator[Outcome]:
     """Each pair some times; `built` has its DVC cache beside it."""
+    stages = graph.load(Workspace(built)).stages
+    repro = ["-m", "dvc", "repro", "-f", "-s", *(stages[name].address for name in FEW)]
+    others: dict[str, Callable[[], list[tuple[int, str]]]] = {
+        "two `dvc repro`": lambda: _ran(folder, repro, repro),
+        "`dvc repro` beside `mhdata build`": lambda: _ran(folder, repro, ["-m", "mhdata", "build", "--yes", "--force"]),
+        "`dvc repro` beside the server's build": lambda: _served(folder, repro),
+    }
     for number in range(ROUNDS):
-        for group, words in (
-            ("two `dvc repro`", ["-m", "dvc", "repro", "-f", "-s", *FEW]),
-            ("`dvc repro` beside `mhdata build`", ["-m", "mhdata", "build", "--yes"]),
-        ):
+        for group, ran in others.items():
             if f"{group} {number}" not in log:
-                yield log.add(_pair(built, folder, group, words, f"{group} {number}"))
+                yield log.add(_pair(built, folder, group, ran, f"{group} {number}"))
     for name in ("merge", "split", "export_openai", "export@huggingface", "report"):
         if f"reading {name}" not in log:
             yield log.add(_reading(built, folder.with_name(folder.name + "-read"), name))
 
 
-def _pair(built: Path, folder: Path, group: str, words: list[str], case: str) -> Outcome:
+def _started(folder: Path, words: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, *words]
+    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def _ran(folder: Path, *commands: list[str]) -> list[tuple[int, str]]:
+    """All at once, each to its end: exit codes and what they said."""
+    running = [_started(folder, words) for words in commands]
+    said = [process.communicate(timeout=900)[0] for process in running]
+    return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+
+
+def _served(folder: Path, words: list[str]) -> list[tuple[int, str]]:
+    """A command at once with a forced build that a server's client asked for."""
+    with Server(folder, log=folder.with_name("server.log")) as server:
+        running = _started(folder, words)
+        name = server.post("merge", {"force": True})["id"]
+        said = running.communicate(timeout=900)[0]
+        job = server.until(name, "succeeded", "failed", "cancelled")
+        return [(running.returncode, said), (int(job["state"] != "succeeded"), f"{job} {server.said}")]
+
+
+def _pair(built: Path, folder: Path, group: str, ran: Callable[[], list[tuple[int, str]]], case: str) -> Outcome:
     """Start both; whoever is refused says so in words, and afterwards all is as it was."""
     if not folder.exists():
         shutil.copytree(built, folder, symlinks=True)
     whole = digests(built)
-    first = [sys.executable, "-m", "dvc", "repro", "-f", "-s", *FEW]
-    running = [
-        subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for command in (first, [sys.executable, *words])
-    ]
-    said = [process.communicate(timeout=600)[0] for process in running]
-    codes = [process.returncode for process in running]
+    codes, said = zip(*ran(), strict=True)
     why = ""
     for code, text in zip(codes, said, strict=True):
         if code and not any(word in text for word in ("is busy", "Unable to acquire lock", "another DVC works")):
