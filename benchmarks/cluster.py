@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import hashlib
 import os
 import subprocess
 import sys
@@ -21,10 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.measure import _PAGE, _TICK, run
-from benchmarks.project import ROOT, SOURCES, Project
+from benchmarks.measure import process, run
+from benchmarks.pages import commit, sections
+from benchmarks.project import SOURCES, Project
 from stages import params
-from tests.ray_nodes import RAYS_OWN, Cluster, descendants, started, struck, title
+from tests.builds import digests
+from tests.ray_nodes import RAYS_OWN, Cluster, begun, descendants, started, struck, title
 
 OUT = Path(__file__).with_name("cluster.md")
 KILLED = {  # the stages that are tasks, and their steps
@@ -40,7 +41,7 @@ class Watch:
     """CPU of processes and of all below them, and the largest worker, until it is told to stop."""
 
     roots: list[int]
-    cpu: dict[tuple[str, str], float] = field(default_factory=dict)
+    cpu: dict[tuple[int, str], float] = field(default_factory=dict)
     worker: float = 0.0  # MB
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -48,11 +49,10 @@ class Watch:
         while not self.done.wait(0.1):
             for pid in [*self.roots, *(pid for root in self.roots for pid in descendants(root))]:
                 with contextlib.suppress(OSError):
-                    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-                    self.cpu[str(pid), fields[19]] = (int(fields[11]) + int(fields[12])) / _TICK
-                    name = title(pid)
+                    found, name = process(pid), title(pid)
+                    self.cpu[found.key] = found.cpu
                     if name.startswith("ray::") and name.partition(" ")[0] not in RAYS_OWN:
-                        self.worker = max(self.worker, int(fields[21]) * _PAGE / 1e6)
+                        self.worker = max(self.worker, found.size)
 
 
 def stages(screens: bool) -> list[tuple[str, ...]]:
@@ -69,11 +69,7 @@ def local(folder: Path, rows: int | Path, screens: bool) -> Project:
             project.fill(rows)
         else:
             received(project, rows)
-        for words in [
-            *(("normalize", s) for s in SOURCES),
-            *(("screen", s) for s in (*SOURCES, *params.MADE)),
-            ("merge",),
-        ]:
+        for words in stages(screens=True):
             project.stage(*words)
     return project
 
@@ -88,16 +84,6 @@ def received(project: Project, files: Path) -> None:
         project.stage("download", source)
 
 
-def digests(root: Path) -> dict[str, str]:
-    files = (path for name in OUTS for path in sorted((root / "data" / name).rglob("*")) if path.is_file())
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def begun(root: Path, words: tuple[str, ...]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"stages.{words[0]}", *words[1:]]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
 def ended(process: subprocess.Popen[str]) -> None:
     said = process.communicate()[1]
     if process.returncode:
@@ -107,7 +93,7 @@ def ended(process: subprocess.Popen[str]) -> None:
 def on_ray(project: Project, cluster: Cluster, words: tuple[str, ...]) -> tuple[float, float, float]:
     """CPU s, wall s and MB of the largest worker of one stage."""
     start = time.perf_counter()
-    process = begun(project.root, words)
+    process = begun(project.root, *words)
     watch = Watch([process.pid, cluster.head.session, cluster.second.session])
     before = sum(_spent(root) for root in watch.roots[1:])
     thread = threading.Thread(target=watch.loop, daemon=True)
@@ -123,21 +109,20 @@ def _spent(root: int) -> float:
     total = 0.0
     for pid in (root, *descendants(root)):
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            total += (int(fields[11]) + int(fields[12])) / _TICK
+            total += process(pid).cpu
     return total
 
 
 def kills(project: Project, cluster: Cluster, expected: dict[str, str]) -> Iterator[str]:
     for words, steps in KILLED.items():
         for step in steps:
-            process = begun(project.root, words)
+            process = begun(project.root, *words)
             hit = struck(process, cluster.second, step)
             start = time.perf_counter()
             if hit:
                 cluster.replace()
             ended(process)
-            same = digests(project.root) == expected
+            same = digests(project.root, OUTS) == expected
             yield f"| {' '.join(words)} | {step} | {'killed' if hit else 'ended before'} | {time.perf_counter() - start:.0f} | {'equal' if same else 'DIFFERENT'} |"
 
 
@@ -151,9 +136,9 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder.resolve()
     project = local(folder, options.rows, not options.no_screens)
-    expected = digests(folder)
+    expected = digests(folder, OUTS)
     alone = {words: run([sys.executable, "-m", f"stages.{words[0]}", *words[1:]], folder, folder / "log.txt") for words in stages(not options.no_screens)}  # fmt: skip
-    assert digests(folder) == expected
+    assert digests(folder, OUTS) == expected
     lines = [
         "| stage | local, 2 workers: CPU s | wall s | Ray, 2 nodes: CPU s | wall s | largest worker MB |",
         "|---|---|---|---|---|---|",
@@ -175,7 +160,7 @@ def main() -> None:
                 f"| {' '.join(words)} | {here.cpu:.1f} | {here.wall:.1f} | {cpu:.1f} | {wall:.1f} | {worker:.0f} |"
             )
             print(lines[-1], flush=True)
-        same = digests(folder) == expected
+        same = digests(folder, OUTS) == expected
         lines += ["", f"{len(expected)} files: {'all equal' if same else 'DIFFERENT'}.", ""]
         if options.kill:
             lines += [
@@ -193,12 +178,8 @@ def _write(options: argparse.Namespace, lines: list[str]) -> None:
     """Put what was measured into the page, in the place of what it says of the same rows."""
     what = f"{options.rows:,} rows" if isinstance(options.rows, int) else "The real files"
     cap = f", each process of the nodes held to {options.cap} MB of data" if options.cap else ""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    old = OUT.read_text(encoding="utf-8").split("\n## ")[1:] if OUT.exists() else []
-    kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}
-    head = f"{datetime.date.today().isoformat()}, commit {commit}, {os.cpu_count()} cores for both nodes; load {os.getloadavg()[1]:.0f}."
+    kept = sections(OUT)
+    head = f"{datetime.date.today().isoformat()}, commit {commit()}, {os.cpu_count()} cores for both nodes; load {os.getloadavg()[1]:.0f}."
     kept[f"{what}{cap}"] = "\n".join([head, "", *lines]).strip()
     page = [
         "# On a Ray cluster",

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -53,6 +54,22 @@ def run(command: Sequence[str], cwd: Path | None = None, log: Path | None = None
     return Usage(max(reaped, watch.cpu), wall, watch.peak, watch.largest, watch.own)
 
 
+class Process(NamedTuple):
+    """A process as /proc tells of it; `key` is its alone, also where its number is given again."""
+
+    key: tuple[int, str]
+    session: int
+    cpu: float  # seconds so far
+    size: float  # MB in memory
+
+
+def process(pid: int) -> Process:
+    """Raises OSError where there is none."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    spent = (int(fields[11]) + int(fields[12])) / _TICK
+    return Process((pid, fields[19]), int(fields[3]), spent, int(fields[21]) * _PAGE / 1e6)
+
+
 def _as_urgent(pid: int) -> None:
     """A session of its own is a group of its own to Linux' scheduler: give it the priority of ours."""
     ours, theirs = (Path(f"/proc/{name}/autogroup") for name in ("self", str(pid)))
@@ -66,7 +83,7 @@ class Watch(threading.Thread):
     def __init__(self, *sessions: int) -> None:
         super().__init__(daemon=True)
         self._sessions, self._done = set(sessions), threading.Event()
-        self._seen: dict[tuple[str, str], float] = {}  # pid, start time -> CPU seconds
+        self._seen: dict[tuple[int, str], float] = {}  # pid, start time -> CPU seconds
         self.peak = self.largest = self.own = 0.0
         self.start()
 
@@ -86,14 +103,14 @@ class Watch(threading.Thread):
 
     def _look(self) -> None:
         sizes = [0.0]
-        for pid in filter(str.isdigit, os.listdir("/proc")):
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             try:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                found = process(pid)
             except OSError:
                 continue  # ended meanwhile
-            if int(fields[3]) in self._sessions:
-                self._seen[pid, fields[19]] = (int(fields[11]) + int(fields[12])) / _TICK
-                if int(pid) in self._sessions:
-                    self.own = self._seen[pid, fields[19]]
-                sizes.append(int(fields[21]) * _PAGE / 1e6)
+            if found.session in self._sessions:
+                self._seen[found.key] = found.cpu
+                if pid in self._sessions:
+                    self.own = found.cpu
+                sizes.append(found.size)
         self.peak, self.largest = max(self.peak, sum(sizes)), max(self.largest, *sizes)

@@ -23,8 +23,8 @@ from pathlib import Path
 import orjson
 
 from benchmarks.measure import Usage, run
+from benchmarks.pages import where
 from benchmarks.project import ROOT, SOURCES, Project
-from benchmarks.report import where
 from stages.storage import read_batches
 
 PEER = Path(__file__).with_name("peer")

@@ -8,20 +8,20 @@ method and of what was tried stands in notes.md.
 from __future__ import annotations
 
 import cProfile
-import datetime
 import hashlib
 import os
-import platform
 import pstats
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from benchmarks.measure import Usage, run
+from benchmarks.pages import sections, table, where
 from benchmarks.project import ROOT, SOURCES, Project
 from stages import params
 
@@ -61,11 +61,19 @@ class Bench:
         return sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()) / 1e6
 
     def once(self, name: str, measure: Callable[[], Usage]) -> Usage:
+        """What was measured under a name; measured now if it was not yet."""
+
+        def made() -> list[float]:
+            use = measure()
+            return [use.cpu, use.wall, use.peak, use.largest, use.own]
+
+        return Usage(*self._kept(name, made))
+
+    def _kept(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._known:
-            made = measure()
-            self._known[name] = [made.cpu, made.wall, made.peak, made.largest, made.own]
+            self._known[name] = make()
             self._file.write_bytes(orjson.dumps(self._known, option=orjson.OPT_INDENT_2))
-        return Usage(*self._known[name])
+        return self._known[name]
 
     def steps(self, rows: int, workers: int) -> dict[str, Usage]:
         """The core job and, after it, merge with near-duplicates: usage by row of the table."""
@@ -97,11 +105,7 @@ class Bench:
 
     def _digest(self, rows: int, workers: int) -> str:
         """Of what the last steps made."""
-        name = f"{rows} rows, {workers} workers: digest"
-        if name not in self._known:
-            self._known[name] = self._hashed(rows)
-            self._file.write_bytes(orjson.dumps(self._known, option=orjson.OPT_INDENT_2))
-        return self._known[name]
+        return str(self._kept(f"{rows} rows, {workers} workers: digest", lambda: self._hashed(rows)))
 
     def _hashed(self, rows: int) -> str:
         whole = hashlib.sha256()
@@ -111,13 +115,6 @@ class Bench:
                     with path.open("rb") as file:
                         whole.update(f"{path}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
         return whole.hexdigest()
-
-
-def table(head: str, rows: Iterable[str]) -> Iterator[str]:
-    yield f"| {head} |"
-    yield f"|{'---|' * (head.count('|') + 1)}"
-    yield from (f"| {row} |" for row in rows)
-    yield ""
 
 
 def _core_of(found: dict[str, Usage]) -> Usage:
@@ -333,8 +330,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Iterator[str]]]] = {
 
 
 def page(bench: Bench, wanted: list[str]) -> str:
-    old = OUT.read_text(encoding="utf-8").split("\n## ")[1:] if OUT.exists() else []
-    kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}
+    kept = sections(OUT)
     parts = ["# Benchmarks", "Made by `python -m benchmarks.report`; the text at the end stands in notes.md."]
     for name, (title, make) in SECTIONS.items():
         text = f"Not made yet: `python -m benchmarks.report FOLDER {name}`."
@@ -345,17 +341,6 @@ def page(bench: Bench, wanted: list[str]) -> str:
             text = "\n".join([where(loads), "", *lines]).strip()
         parts += [f"## {title}", text if name in wanted else kept.get(title, text)]
     return "\n\n".join(parts) + "\n\n" + NOTES.read_text(encoding="utf-8")
-
-
-def where(loads: list[float]) -> str:
-    """The line that says where and when something was measured."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return (
-        f"{datetime.date.today().isoformat()}, commit {commit.stdout.strip()}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}; load {min(loads):.0f} to {max(loads):.0f}."
-    )
 
 
 def main() -> None:

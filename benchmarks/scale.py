@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import Usage
-from benchmarks.report import LARGE, SMALL, STEPS, Bench, table
+from benchmarks.pages import table
+from benchmarks.report import LARGE, SMALL, STEPS, Bench
 from stages import normalize, split
 from stages.dedup import exact, links, spill, verify
 

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from benchmarks.measure import run
+from benchmarks.pages import sections, table
 from stages import policy, text
 from stages.storage import aligned, read_batches, row_bytes
 
@@ -39,10 +40,6 @@ MERGED = "data/merged/merged_mental_health_dataset.parquet"
 TEXTS = ("input", "response", "rejected_response")
 Hits = dict[tuple[str, str], list[str]]  # source, finding -> ids
 Found = dict[str, dict[str, Any]]  # id -> record and attributes
-
-
-def table(head: str, rows: Iterator[str] | list[str]) -> list[str]:
-    return [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows), ""]
 
 
 # --- screens ---------------------------------------------------------------------------------------------------
@@ -433,8 +430,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Path], Iterable[str]]]] = {
 
 def report(project: Path, wanted: list[str]) -> str:
     """The whole report, with the wanted sections made anew."""
-    old = REPORT.read_text(encoding="utf-8").split("\n## ")[1:] if REPORT.exists() else []
-    kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}
+    kept = sections(REPORT)
     parts = ["# Data that can be trusted: the figures", f"Made by `python -m benchmarks.trust` from {SHOWN}."]
     for name, (title, make) in SECTIONS.items():
         parts += [

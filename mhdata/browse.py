@@ -22,7 +22,7 @@ from mhdata.statistics import NotBuiltError
 from mhdata.workspace import Workspace
 from stages import errors, ledger, params
 from stages.errors import PipelineError
-from stages.files import read_json, read_line
+from stages.files import read_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -413,7 +413,7 @@ def flow(workspace: Workspace) -> dict[str, Any]:
     Raises NotBuiltError where no report has been made.
     """
     try:
-        stages: dict[str, Any] = read_json(workspace.path("data/reports/ledger.json"), "normalize", "merge", "split")
+        stages = ledger.read_joined(workspace.root)
     except FileNotFoundError:
         raise NotBuiltError("there is no report yet: run `mhdata build`") from None
     exports = [name.removeprefix("export ") for name in stages if name.startswith("export ")]

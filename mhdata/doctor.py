@@ -158,26 +158,29 @@ def _leftovers(workspace: Workspace) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _origin(workspace: Workspace) -> str:
+def _settings(workspace: Workspace) -> params.Params | None:
+    """What params.yaml says; None where `_params` has said what is wrong with it."""
     try:
-        return params.load(path=workspace.path("params.yaml")).origin
+        return params.load(path=workspace.path("params.yaml"))
     except PipelineError:
-        return "sample"
+        return None
+
+
+def _origin(workspace: Workspace) -> str:
+    settings = _settings(workspace)
+    return settings.origin if settings else "sample"
 
 
 def _files(workspace: Workspace) -> Iterator[Finding]:
     """Every file that a build of `origin: local` would look for in its folder."""
-    try:
-        settings = params.load(path=workspace.path("params.yaml"))
-    except PipelineError:
-        return
-    if settings.origin != "local":
+    settings = _settings(workspace)
+    if settings is None or settings.origin != "local":
         return
     wanted = {
         f"data/local/{key}/{file}": key
         for key, source in settings.sources.items()
         if source.enabled and not source.optional and not source.at
-        for file in (*source.files, *source.license_files)
+        for file in source.declared
     }
     missing = [path for path in wanted if not workspace.path(path).is_file()]
     if missing:

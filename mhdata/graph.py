@@ -110,8 +110,9 @@ def files(workspace: Workspace) -> list[str]:
 
 def load(workspace: Workspace) -> Graph:
     """Read every dvc.yaml, and params.yaml, which must be valid. Raises ParamsError, PipelineError."""
-    params.load(path=workspace.path("params.yaml"))
-    settings = params.tree(workspace.path("params.yaml"))
+    path = workspace.path("params.yaml")
+    settings = params.tree(path)
+    params.checked(settings, path)
     return Graph(
         stage
         for file in files(workspace)

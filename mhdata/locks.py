@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import subprocess
@@ -221,8 +222,15 @@ def _torn(workspace: Workspace) -> Iterator[str]:
     """The locks that DVC cannot read and that hold no conflict marks: those are somebody's work."""
     for file in graph.files(workspace):
         path = workspace.path(file.replace("dvc.yaml", "dvc.lock"))
-        if path.exists() and not _is_lock(text := path.read_bytes()) and not graph.CONFLICT.search(text):
+        if path.exists() and not _stands(path, (path.stat().st_mtime_ns, path.stat().st_size)):
             yield path.relative_to(workspace.root).as_posix()
+
+
+@functools.lru_cache(maxsize=64)
+def _stands(path: Path, stamp: tuple[int, int]) -> bool:
+    """Whether a lock may stay as it is; parsed once for each state of the file, since every status asks (0.07 s)."""
+    text = path.read_bytes()
+    return _is_lock(text) or graph.CONFLICT.search(text) is not None
 
 
 def _restored(workspace: Workspace, name: str) -> str:

@@ -44,11 +44,6 @@ class Job:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def declared(self) -> dict[str, Pin]:
-        """All files by upstream path, licences first: when a licence has changed, nothing else matters."""
-        return {**self.source.license_files, **self.source.files}
-
     def where(self, file: str) -> str:
         """How a sentence names one of the files."""
         return f"source {self.key}, {'licence' if file in self.source.license_files else 'file'} {file}"
@@ -98,10 +93,10 @@ def from_local(job: Job) -> None:
     """Copy the user's files, check them against SHA256SUMS if it is there, and say which are not the pinned ones."""
     home = homes.home(job.source.at, job.key, DATA / "local" / job.key)
     sums = _sums(job, home)
-    for file in _present(job, home, needed=list(job.declared)):
+    for file in _present(job, home, needed=list(job.source.declared)):
         if sums and file not in sums and file in job.source.files:
             job.note(f"{job.where(file)} has no line in {home.name}/{SUMS}: only the pin, if any, vouches for it")
-        came, pin = _copy(job, file, home), job.declared[file]
+        came, pin = _copy(job, file, home), job.source.declared[file]
         if sums.get(file, came.sha256) != came.sha256:
             raise stop(
                 job.where(file), f"sha256 {sums[file]} by {home.where(SUMS)}", f"sha256 {came.sha256} is there",
@@ -116,7 +111,7 @@ def from_local(job: Job) -> None:
 
 def _present(job: Job, home: Home, needed: list[str]) -> list[str]:
     """The declared files that are in a folder: all that are needed, or none of an optional source."""
-    sizes = {file: home.size(file) for file in job.declared}
+    sizes = {file: home.size(file) for file in job.source.declared}
     present = [file for file, size in sizes.items() if size is not None]
     missing = [file for file in needed if file not in present]
     if missing and (not job.source.optional or any(file in job.source.files for file in present)):
@@ -139,21 +134,26 @@ def _supply(job: Job, file: str) -> str:
     return f"put it there{page if job.source.revision else ''}, or {off}"
 
 
-def _copy(job: Job, file: str, home: Home) -> Digest:
-    origin = home.where(file)
-    came = Digest(size := home.size(file) or 0)
+def _copy(job: Job, file: str, home: Home, name: str | None = None) -> Digest:
+    """Copy a file from where it has its upstream path, or another `name`."""
+    name = name or file
+    origin = home.where(name)
+    came = Digest(size := home.size(name) or 0)
     target = job.folder / file
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
-        for chunk in home.chunks(file):
+        for chunk in home.chunks(name):
             out.write(chunk)
             came.update(chunk)
     if came.bytes != size:
         raise stop(job.where(file), f"{size:,} bytes", f"it changed while it was read from {origin}", "run again")
     if strange := looks_like(came.head):
-        packed = "unpack it, or save it as UTF-8, under that name"
-        mend = packed if strange in PACKED.values() else "download the file itself, not its page"
-        mend = "run `git lfs pull` where it comes from" if "LFS" in strange else mend
+        if strange in PACKED.values():
+            mend = "unpack it, or save it as UTF-8, under that name"
+        elif "LFS" in strange:
+            mend = "run `git lfs pull` where it comes from"
+        else:
+            mend = "download the file itself, not its page"
         raise stop(job.where(file), "data", f"{strange} is at {origin}", mend)
     return came
 
@@ -176,9 +176,10 @@ def _sums(job: Job, home: Home) -> dict[str, str]:
             "write it again with `sha256sum`",
         )  # fmt: skip
     sums = {line["file"]: line["sha256"] for line in found.values() if line}
-    if not sums.keys() & job.declared.keys():
+    if not sums.keys() & job.source.declared.keys():
+        listed = ", ".join(sums) or "nothing"
         raise stop(
-            where, f"a line for {', '.join(job.declared)}", f"lines for {', '.join(sums) or 'nothing'} are there",
+            where, f"a line for {', '.join(job.source.declared)}", f"lines for {listed} are there",
             "write it in that folder with `sha256sum`, or remove it",
         )  # fmt: skip
     return sums
@@ -194,10 +195,10 @@ def from_hub(job: Job) -> None:
     parts = PARTS / job.key / (job.source.revision or "")
     with hub.Repo(job.key, job.source.dataset, job.source.revision) as repo:
         repo.check()
-        vouched, names = repo.tree(list(job.declared))
-        for file, pin in job.declared.items():
+        vouched, names = repo.tree(list(job.source.declared))
+        for file, pin in job.source.declared.items():
             _agree(job, file, pin, vouched.get(file), names)
-        paths = {file: parts / f"{file}.part" for file in job.declared}
+        paths = {file: parts / f"{file}.part" for file in job.source.declared}
         here = sum(path.stat().st_size for path in paths.values() if path.exists())
         _room(PARTS, sum(pin.bytes or 0 for pin in vouched.values()) - here, job.key)
         for file, path in paths.items():
@@ -210,28 +211,14 @@ def from_hub(job: Job) -> None:
 
 def _from_cache(job: Job) -> None:
     """Take what the Hub's own client has cached: HF_HUB_OFFLINE forbids to ask."""
-    for file in job.declared:
+    for file in job.source.declared:
         path, vouched = hub.cached(job.key, job.source.dataset, job.source.revision, file)
-        came = _copy(job, file, _Cached(path, file))
+        came = _copy(job, file, Folder(path.parent, "the Hub's cache"), path.name)
         if verdict(vouched, came) == "differs":
             raise stop(
                 job.where(file), wanted(vouched), f"{arrived(came, vouched)} is in the Hub's cache", "fetch it again"
             )
         _accept(job, file, came)
-
-
-class _Cached(Folder):
-    """One file, whatever its upstream path."""
-
-    def __init__(self, path: Path, file: str) -> None:
-        super().__init__(path.parent, "the Hub's cache")
-        self._names = {file: path.name}
-
-    def size(self, file: str) -> int | None:
-        return super().size(self._names[file])
-
-    def chunks(self, file: str) -> Iterator[bytes]:
-        return super().chunks(self._names[file])
 
 
 def _agree(job: Job, file: str, pin: Pin, vouched: Pin | None, names: list[str]) -> None:
@@ -252,7 +239,7 @@ def _agree(job: Job, file: str, pin: Pin, vouched: Pin | None, names: list[str])
 
 def _accept(job: Job, file: str, came: Digest) -> None:
     """Compare bytes that upstream vouches for with our own pin, where the file list could not."""
-    pin = job.declared[file]
+    pin = job.source.declared[file]
     judged: Verdict = verdict(pin, came)
     if judged == "differs":
         raise _changed(job, file, pin, arrived(came, pin))

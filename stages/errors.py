@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import signal
 import sys
 from collections.abc import Callable
@@ -123,12 +124,6 @@ def with_pandas() -> None:
         sys.meta_path.remove(_NoPandas)
 
 
-def _fits(main: Callable[..., None], count: int) -> bool:
-    """Whether a function takes so many words."""
-    most, least = main.__code__.co_argcount, main.__code__.co_argcount - len(main.__defaults__ or ())
-    return count >= least and (count <= most or bool(main.__code__.co_flags & 4))  # 4: it takes *words
-
-
 def run(main: Callable[..., None]) -> NoReturn:
     """Run a stage's main with the command line's words; end with one sentence and an exit code.
 
@@ -138,11 +133,13 @@ def run(main: Callable[..., None]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "SIGXFSZ"):  # without this, RLIMIT_FSIZE kills before the sentence
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    words = sys.argv[1:]
-    if not _fits(main, len(words)):
-        names = " ".join(name.upper() for name in main.__code__.co_varnames[: main.__code__.co_argcount])
+    words, signature = sys.argv[1:], inspect.signature(main)
+    try:
+        signature.bind(*words)
+    except TypeError:
         spec = sys.modules["__main__"].__spec__
-        print(f"error: usage: python -m {spec.name if spec else 'MODULE'} {names}".rstrip(), file=sys.stderr)
+        usage = " ".join(["python -m", spec.name if spec else "MODULE", *map(str.upper, signature.parameters)])
+        print(f"error: usage: {usage}", file=sys.stderr)
         sys.exit(USAGE)
     try:
         main(*words)

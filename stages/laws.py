@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from stages import licenses, params, recorded
+from stages import ledger, licenses, params, recorded
 from stages.files import read_json, sha256
-from stages.layout import EXPORTS, MERGED, MERGED_TABLE, NORMALIZED, RAW, REPORTS, SPLIT_TABLE
+from stages.layout import EXPORTS, MERGED, MERGED_TABLE, NORMALIZED, RAW, SPLIT_TABLE
 from stages.storage import aligned, read_batches, row_count
 
 TEXTS = ("input", "response", "rejected_response")
@@ -42,24 +42,20 @@ def _order(merge: dict[str, Any]) -> list[str]:
 
 
 def _conservation(root: Path, order: list[str]) -> Iterator[str]:
-    stages = read_json(root / REPORTS / "ledger.json", "normalize", "merge", "split")
+    stages = ledger.read_joined(root)
     for stage, accounts in stages.items():
         for key, account in accounts.items():
             out = account["out"] + sum(account["rejected"].values()) + account["duplicates"]
             if account["in"] != out:
                 yield f"conservation: {stage} of {key} took {account['in']} rows and accounts for {out}"
     for key in order:
-        counted, held = stages["normalize"][key]["out"], _rows(root / NORMALIZED / f"{key}.parquet")
+        counted, held = stages["normalize"][key]["out"], row_count(root / NORMALIZED / f"{key}.parquet")
         if counted != held:
             yield f"conservation: {NORMALIZED}/{key}.parquet holds {held} rows, its ledger counts {counted}"
-    merged, split = _rows(root / MERGED_TABLE), _rows(root / SPLIT_TABLE)
+    merged, split = row_count(root / MERGED_TABLE), row_count(root / SPLIT_TABLE)
     counted = sum(account["out"] for account in stages["merge"].values())
     if not merged == split == counted:
         yield f"conservation: {counted} rows were merged, {MERGED_TABLE} holds {merged} and {SPLIT_TABLE} {split}"
-
-
-def _rows(path: Path) -> int:
-    return row_count(path)
 
 
 # --- traceability, and edits that a licence forbids ---------------------------------------------------------------

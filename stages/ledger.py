@@ -10,7 +10,9 @@ from typing import Any
 
 from stages.errors import LawError
 from stages.files import atomic_folder, read_json, write_json
-from stages.layout import LEDGER
+from stages.layout import LEDGER, REPORTS
+
+JOINED = REPORTS / "ledger.json"  # {stage: {source: account}}, which report makes of the others
 
 
 @dataclass
@@ -62,3 +64,9 @@ def read(path: Path) -> dict[str, Any]:
     """Read one ledger file. Raises DamagedError."""
     account: dict[str, Any] = read_json(path, "in", "out", "rejected", "duplicates")
     return account
+
+
+def read_joined(root: Path = Path()) -> dict[str, dict[str, Any]]:
+    """The accounts of all stages by source, of the project at `root`. Raises FileNotFoundError, DamagedError."""
+    stages: dict[str, dict[str, Any]] = read_json(root / JOINED, "normalize", "merge", "split")
+    return stages

@@ -8,10 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stages import errors, figures, params
+from stages import errors, figures, ledger, params
 from stages.errors import LawError
-from stages.files import atomic, read_json
-from stages.layout import REPORTS
+from stages.files import atomic
 
 README = Path("README.md")
 BEGIN, END = "<!-- figures: `python -m stages.readme` writes this block -->\n", "<!-- end of figures -->\n"
@@ -23,7 +22,7 @@ def main(*words: str) -> None:
     if fresh == text:
         return
     if words == ("--check",):
-        raise LawError(f"{README}: its figures are not those of {REPORTS}/ledger.json: run `python -m stages.readme`")
+        raise LawError(f"{README}: its figures are not those of {ledger.JOINED}: run `python -m stages.readme`")
     with atomic(README) as part:
         part.write_text(fresh, encoding="utf-8")
     print(f"{README}: figures renewed", file=sys.stderr)
@@ -42,7 +41,7 @@ def renewed(text: str, block: str) -> str:
 
 def block() -> str:
     """The table as Markdown."""
-    outcomes = figures.outcomes(read_json(REPORTS / "ledger.json", "normalize", "merge", "split"))
+    outcomes = figures.outcomes(ledger.read_joined())
     settings = params.with_made(params.load("origin", "sources", "synthesize.license", "paraphrase.license"))
     order = [*params.ordered(settings), "all"]
     rows = sorted((row for row in outcomes.rows if row[1]), key=lambda row: order.index(row[0]))

@@ -47,7 +47,7 @@ def main() -> None:
     exports = {path.stem: read_json(path, "files", "selected", "sources") for path in accounts}
     stages |= {f"export {name}": made["sources"] for name, made in exports.items() if made["selected"]}
     _check(stages, order)
-    write_json(REPORTS / "ledger.json", stages)
+    write_json(ledger.JOINED, stages)
     write_json(
         EXPORTS / "manifest.json",
         {

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stages import licenses, params, recorded
+from stages import ledger, licenses, params, recorded
 from stages.errors import PipelineError
 from stages.files import read_json
 from stages.layout import EXPORTS, LEDGER, MERGED, REPORTS, SPLIT_TABLE
@@ -108,7 +108,7 @@ class Build:
 
 def _counts(root: Path, build: Recorded) -> dict[str, Any]:
     """The row accounting, which stands in git, if it is that of the recorded build."""
-    path = REPORTS / "ledger.json"
+    path = ledger.JOINED
     if not (root / path).exists():
         raise PipelineError(f"{path} is missing: restore it with `git checkout {path}`")
     if path.as_posix() not in build.outs or recorded.md5(root / path) != build.outs[path.as_posix()].md5:

@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from stages.files import sha256
 
 ROOT = Path(__file__).parents[1]
 KEPT = (".dvc", "data", "pipelines", "dvc.lock")  # what a build writes to
@@ -87,7 +89,7 @@ def dvc(folder: Path, *words: str, **env: str) -> str:
     return done.stdout + done.stderr
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every output file, by path."""
-    files = (path for out in OUTS for path in sorted((folder / "data" / out).rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def digests(folder: Path, outs: Sequence[str] = OUTS) -> dict[str, str]:
+    """sha256 of every file of these folders of data/, by path."""
+    files = (path for out in outs for path in sorted((folder / "data" / out).rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): sha256(path) for path in files}

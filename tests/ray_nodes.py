@@ -131,6 +131,12 @@ def started(cap: int | None = None) -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def begun(root: Path, *words: str) -> subprocess.Popen[str]:
+    """A stage in a process of its own; what it says stands in its stderr."""
+    command = [sys.executable, "-m", f"stages.{words[0]}", *words[1:]]
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0

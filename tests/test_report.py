@@ -286,10 +286,9 @@ def test_the_readmes_rows_of_pinned_sources_are_what_arrives(real_built: Path) -
 def test_limits_under_which_the_charts_engine_would_abort_are_one_sentence(
     built: Path, tmp_path: Path, what: int, most: int, mend: str
 ) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(built, copy, ignore=shutil.ignore_patterns("cache", "raw", ".git"))
+    copy = Project(built).part(tmp_path / "project", "ledger", "reports", "merged")
     done = subprocess.run(
-        [sys.executable, "-m", "stages.report"], cwd=copy, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "stages.report"], cwd=copy.root, capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(what, (most, most)),
     )  # fmt: skip
     assert done.returncode == 1 and done.stderr.startswith("error: charts need ") and mend in done.stderr

@@ -133,6 +133,11 @@ def _interrupt(sign: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _interrupted() -> int:
+    click.echo("interrupted: the same command goes on where it stopped", err=True)
+    return errors.INTERRUPTED
+
+
 def _run(args: list[str] | None) -> int:
     try:
         done: Any = app(args=args, prog_name=_name(), standalone_mode=False)
@@ -143,15 +148,13 @@ def _run(args: list[str] | None) -> int:
         click.echo(f"error: {sentence[0].lower()}{sentence[1:]} (see `{asked} --help`)", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: the same command goes on where it stopped", err=True)
-        return errors.INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush is quiet
         return errors.DONE
     except Exception as error:
         if _heard:
-            click.echo("interrupted: the same command goes on where it stopped", err=True)
-            return errors.INTERRUPTED
+            return _interrupted()
         text = errors.sentence(error)
         if text is None:
             raise

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 import orjson
 import xxhash
 
-from stages.params import Export
+from stages.params import FORMATS, Export
 
 if TYPE_CHECKING:  # a format that is not chosen does without
     import numpy as np
@@ -81,34 +81,9 @@ def load(name: str) -> Module:
     return cast(Module, importlib.import_module(f"stages.formats.{name}"))
 
 
-# All formats; a listing of this folder would make every module a dep of every export.
-NAMES = (
-    "alpaca",
-    "axolotl_segments",
-    "bedrock",
-    "classification",
-    "dpo",
-    "dpo_text",
-    "gemini",
-    "hub",
-    "huggingface",
-    "inspect_ai",
-    "kto",
-    "kto_text",
-    "llama_factory",
-    "mlx",
-    "openai",
-    "openai_preference",
-    "preference",
-    "prompt_completion",
-    "promptfoo",
-    "sharegpt",
-)
-
-
 def names() -> list[str]:
     """All formats, by name."""
-    return list(NAMES)
+    return list(FORMATS)
 
 
 def rows(batch: pa.RecordBatch) -> Iterator[Row]:

@@ -9,6 +9,7 @@ import msgspec
 
 from stages.errors import ParamsError
 from stages.params.blocks import (
+    FORMATS,
     LICENSES,
     PROFILES,
     Action,
@@ -73,6 +74,7 @@ from stages.params.reading import PATH, nearest, tree, typed
 
 __all__ = [
     "FINDINGS",
+    "FORMATS",
     "LICENSES",
     "MADE",
     "PATH",
@@ -134,6 +136,7 @@ __all__ = [
     "Unread",
     "check_license",
     "check_profile",
+    "checked",
     "load",
     "nearest",
     "ordered",
@@ -168,9 +171,15 @@ def load(*names: str, path: Path = PATH) -> Params:
     reach. `engine` is never named there, since where batches run changes no output.
     Raises ParamsError that names the key, what was expected, and the nearest valid key.
     """
-    params = typed(tree(path), Params, path)
-    check(params)
+    params = checked(tree(path), path)
     return _only(params, names) if names else params
+
+
+def checked(found: Any, path: Path = PATH) -> Params:
+    """The whole of what `tree` read from a params.yaml, checked. Raises ParamsError."""
+    params = typed(found, Params, path)
+    check(params)
+    return params
 
 
 class Unread:

@@ -23,6 +23,14 @@ LICENSES = (
 )  # fmt: skip
 
 
+# A listing of stages/formats would make each of its modules a dep of every export.
+FORMATS = (
+    "alpaca", "axolotl_segments", "bedrock", "classification", "dpo", "dpo_text", "gemini", "hub", "huggingface",
+    "inspect_ai", "kto", "kto_text", "llama_factory", "mlx", "openai", "openai_preference", "preference",
+    "prompt_completion", "promptfoo", "sharegpt",
+)  # fmt: skip
+
+
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all blocks: an unknown key is an error."""
 
@@ -62,6 +70,11 @@ class Source(Strict, frozen=True, kw_only=True):
     columns: dict[str, str] | None = None  # our field -> the user's column, for a source without a fixed schema
     labels: dict[str, str] | None = None  # upstream label -> ours, for classification
     pairs: Pairs | None = None
+
+    @property
+    def declared(self) -> dict[str, Pin]:
+        """All files by upstream path, licences first: when a licence has changed, nothing else matters."""
+        return {**self.license_files, **self.files}
 
     def __post_init__(self) -> None:
         taken: dict[str, str] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.errors import ParamsError
-from stages.params.blocks import LICENSES, PROFILES
+from stages.params.blocks import FORMATS, LICENSES, PROFILES
 from stages.params.model import MADE
 from stages.params.reading import PATH, nearest
 
@@ -71,7 +71,9 @@ def _check_source(key: str, source: Source) -> None:
     if not _KEY.match(key):
         raise ParamsError(f"{PATH}: sources.{key}: a source's key is lower-case letters, digits and underscores")
     if not (_STAGES / "sources" / f"{key}.py").exists():
-        near = difflib.get_close_matches(key, _modules("sources"), 1, 0.7)
+        # Listed only to answer a wrong key: no stage declares the folder as a dep.
+        modules = sorted(module.stem for module in (_STAGES / "sources").glob("[a-z]*.py"))
+        near = difflib.get_close_matches(key, modules, 1, 0.7)
         if near:  # stages.sources refuses others
             raise ParamsError(f"{PATH}: sources.{key} has no module stages/sources/{key}.py: did you mean {near[0]}")
     if not source.files:
@@ -89,19 +91,14 @@ def _check_source(key: str, source: Source) -> None:
     check_license(source.license, f"sources.{key}.license")
 
 
-def _modules(room: str) -> list[str]:
-    """Names of the modules of a room of stages/, to answer a wrong one; no stage declares the folder as a dep."""
-    return sorted(module.stem for module in (_STAGES / room).glob("[a-z]*.py"))
-
-
 def _check_formats(params: Params) -> None:
     """Raise ParamsError unless all that is said of formats is said of ones that exist."""
-    for where, names in (("formats", params.formats), ("export.services", list(params.export.services))):
+    for where, names, known in (
+        ("formats", params.formats, (*FORMATS, "all")),
+        ("export.services", params.export.services, FORMATS),
+    ):
         for name in names:
-            if name == "all" and where == "formats":
-                continue
-            if not _KEY.match(name) or not (_STAGES / "formats" / f"{name}.py").exists():
-                known = [*_modules("formats"), *(["all"] if where == "formats" else [])]
+            if name not in known:
                 raise ParamsError(f"{PATH}: {where}: there is no format {name!r}: {nearest(name, known)}")
 
 

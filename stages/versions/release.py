@@ -14,10 +14,9 @@ from typing import Any
 
 import yaml
 
-from stages import laws, licenses, params, recorded, sharing
+from stages import laws, ledger, licenses, params, recorded, sharing
 from stages.errors import LawError, ParamsError, RefusedError
-from stages.files import read_json, sha256
-from stages.layout import REPORTS
+from stages.files import sha256
 from stages.licenses.travel import credit
 from stages.recorded import Out, Recorded
 
@@ -72,7 +71,7 @@ def describe(
     root: Path, version: str, commit: Commit, build: sharing.Build, locked: Recorded, change: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What data/releases/VERSION.json holds. `change` as `changed` gives it, null for a first release."""
-    counts = read_json(root / REPORTS / "ledger.json", "normalize", "merge", "split")
+    counts = ledger.read_joined(root)
     merge, held = locked.params("merge"), build.held()
     rows = {key: account["out"] for key, account in counts["merge"].items() if account["out"]}
     sources = {key: _source(key, merge, rows[key], counts["split"][key]) for key in rows}

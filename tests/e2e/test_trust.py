@@ -111,11 +111,8 @@ def test_such_rows_are_byte_equal_in_the_tables_too(built: Path) -> None:
 @pytest.mark.slow
 def test_such_rows_are_byte_equal_in_every_format(built: Path, tmp_path: Path) -> None:
     """A text of a format that holds the start of an answer holds the answer whole, and the question likewise."""
-    project = Project(tmp_path)
-    for name in ("stages", "params.yaml", "data/merged", "data/split", "data/ledger/merge"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (built / name).is_dir() else shutil.copy
-        copy(built / name, tmp_path / name)
+    project = Project(built).part(tmp_path / "project", "merged", "split", "ledger")
+    exports = project.root / "data/exports"
     project.params(lambda tree: tree.update(formats=["all"]))
     mine: dict[str, set[str]] = {}
     others = set()
@@ -132,10 +129,10 @@ def test_such_rows_are_byte_equal_in_every_format(built: Path, tmp_path: Path) -
         if formats.load(name).KIND not in ("chat", "single", "all"):
             continue
         project.run("export", name)
-        found = [(start, text) for text in _texts(tmp_path / "data/exports") for start in whole if start in text]
+        found = [(start, text) for text in _texts(exports) for start in whole if start in text]
         assert found, f"no row of it in {name}"
         assert all(any(one in text for one in whole[start]) for start, text in found), name
-        shutil.rmtree(tmp_path / "data/exports")
+        shutil.rmtree(exports)
 
 
 def _texts(folder: Path) -> Iterator[str]:

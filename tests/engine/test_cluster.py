@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from stages import engine
 from stages.engine import cluster
 from stages.errors import ParamsError
 from stages.params import MADE, Engine
-from tests.ray_nodes import Cluster, free_port, started, struck
+from tests.ray_nodes import Cluster, begun, free_port, started, struck
 
 ROWS = 6000
 # Stages that are tasks on a cluster, and what they make.
@@ -64,11 +62,6 @@ def digests(project: Project, paths: tuple[str, ...]) -> dict[str, str]:
 
 def _files(path: Path) -> list[Path]:
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-
-
-def begun(root: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"stages.{words[0]}", *words[1:]]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
