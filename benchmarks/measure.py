@@ -6,7 +6,6 @@ they live under the command's session; what ended between two looks is in the ke
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import subprocess
@@ -42,7 +41,6 @@ def run(command: Sequence[str], cwd: Path | None = None, log: Path | None = None
     start = time.perf_counter()
     with (log or Path(os.devnull)).open("ab") as out:
         child = subprocess.Popen(command, cwd=cwd, env={**os.environ, **env}, stdout=out, stderr=out, start_new_session=True)  # fmt: skip
-        _as_urgent(child.pid)
         watch = Watch(child.pid)
         code = child.wait()
     wall = time.perf_counter() - start
@@ -68,13 +66,6 @@ def process(pid: int) -> Process:
     fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     spent = (int(fields[11]) + int(fields[12])) / _TICK
     return Process((pid, fields[19]), int(fields[3]), spent, int(fields[21]) * _PAGE / 1e6)
-
-
-def _as_urgent(pid: int) -> None:
-    """A session of its own is a group of its own to Linux' scheduler: give it the priority of ours."""
-    ours, theirs = (Path(f"/proc/{name}/autogroup") for name in ("self", str(pid)))
-    with contextlib.suppress(OSError):
-        theirs.write_text(ours.read_text().split()[-1])
 
 
 class Watch(threading.Thread):

@@ -180,6 +180,26 @@ def test_a_build_can_be_cancelled_and_says_so(page: Page) -> None:
     tab.locator(".notice.good").wait_for()  # the workspace is built again
 
 
+def test_a_forced_prepare_runs_again_what_is_up_to_date_and_only_after_a_question(
+    page: Page, served: tuple[str, Doors]
+) -> None:
+    made = served[1].root / "data/exports/mental_health_openai.jsonl"
+    before, written = made.read_bytes(), made.stat().st_mtime_ns
+    tab = page.open("#/build")
+    answers = [False, True]
+    tab.on("dialog", lambda asked: asked.accept() if answers.pop(0) else asked.dismiss())
+    tab.get_by_label("Format").select_option("openai")
+    tab.get_by_label("Force").check()
+    tab.get_by_role("button", name="Prepare").click()
+    tab.wait_for_timeout(200)
+    assert tab.get_by_role("progressbar").count() == 0 and answers == [True]
+    tab.get_by_role("button", name="Prepare").click()
+    tab.get_by_role("heading", name="prepare openai (forced)").wait_for()
+    tab.locator(".notice.good", has_text="Done").wait_for()
+    assert answers == []
+    assert made.stat().st_mtime_ns > written and made.read_bytes() == before
+
+
 def test_a_quarantined_row_is_found_and_shown_only_when_asked_for(page: Page, served: tuple[str, Doors]) -> None:
     raw = [json.loads(line) for line in (served[1].root / "data/quarantine/trace.jsonl").read_text().splitlines()]
     wanted = next(row for row in raw if row["reason"] == "missing_field")
