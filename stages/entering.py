@@ -18,7 +18,7 @@ from stages.errors import LawError
 from stages.layout import MERGED_TABLE, SPLIT_TABLE
 from stages.licenses.travel import ORIGIN
 from stages.params import Export
-from stages.storage import ParquetReader, read_batches
+from stages.storage import ParquetReader, Stretch, read_rows, row_count, stretches
 from stages.tokens import Counter
 
 # What a kind of export takes: the names in a row's `enters` that let it in; None: all rows.
@@ -46,7 +46,6 @@ TEXTS = [
     "origin",
 ]
 READ = [*TEXTS[:-1], *(f"origin.{name}" for name in ORIGIN)]
-SIDE = pa.schema([("id", pa.string()), ("side", pa.string())])
 
 Checks = list[tuple[str, np.ndarray]]
 
@@ -73,16 +72,24 @@ class Candidates(NamedTuple):
     lengths: np.ndarray  # of their texts, int64
 
 
-def candidates(door: Door) -> Iterator[Candidates]:
-    """Walk the merged table, a row group at a time, beside the split.
+def units() -> Iterator[Stretch]:
+    """All rows of the merged table. Raises LawError if the split has more rows or fewer."""
+    if row_count(SPLIT_TABLE) != row_count(MERGED_TABLE):
+        raise LawError("the split holds more rows or fewer than the merged table: run `dvc repro` again")
+    return stretches(MERGED_TABLE)
+
+
+def candidates(door: Door, unit: Stretch) -> Iterator[Candidates]:
+    """Walk a unit of the merged table, a row group at a time, beside the split.
 
     Raises LawError if the two hold other rows.
     """
-    split = _Rows(read_batches(SPLIT_TABLE, ["id", "side"]))
+    start = unit.row
     with ParquetReader(MERGED_TABLE) as file:
-        for group in range(file.metadata.num_row_groups):
+        for group in unit.groups:
             keys = _read(file, group, KEYS, KEYS)
-            sides = split.take(len(keys))
+            sides = _whole(pa.Table.from_batches(read_rows(SPLIT_TABLE, start, start + len(keys), ["id", "side"])))
+            start += len(keys)
             if not sides["id"].equals(keys["id"]):
                 raise LawError("the split holds other rows than the merged table: run `dvc repro` again")
             on = sides["side"].to_pylist()
@@ -90,28 +97,6 @@ def candidates(door: Door) -> Iterator[Candidates]:
             rows, lengths = _texts(file, group, door, reasons)
             stay = np.array([reason is None for reason in reasons], bool)
             yield Candidates(keys["source"].to_pylist(), on, reasons, rows, np.array(on, object)[stay], lengths)
-        if split.take(1).num_rows:
-            raise LawError("the split holds more rows than the merged table: run `dvc repro` again")
-
-
-class _Rows:
-    """Gives the rows of a stream of batches in slices of any length."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self._rest: pa.RecordBatch | None = None
-
-    def take(self, count: int) -> pa.RecordBatch:
-        """The next rows: `count` of them, or fewer at the end."""
-        parts: list[pa.RecordBatch] = []
-        while count:
-            rest = self._rest if self._rest else next(self._batches, None)
-            if rest is None:
-                break
-            parts.append(pa.RecordBatch.from_arrays([rest[name][:count] for name in SIDE.names], schema=SIDE))
-            self._rest = rest.slice(len(parts[-1]))
-            count -= len(parts[-1])
-        return _whole(pa.Table.from_batches(parts, SIDE))
 
 
 def _read(file: ParquetReader, group: int, columns: list[str], names: list[str]) -> pa.RecordBatch:

@@ -30,7 +30,9 @@ def main(name: str) -> None:
             from stages import exporting  # and with it pyarrow: a format that is not chosen does without
 
             terms = terms_folder(module)
-            made, account = exporting.write(name, module, settings.export, settings.profile, terms, folder)
+            made, account = exporting.write(
+                name, module, settings.export, settings.engine, settings.profile, terms, folder
+            )
         else:
             account = _nothing(name, settings.export.unit)
         for out in module.OUTS:

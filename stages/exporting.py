@@ -1,35 +1,44 @@
-"""Writes one format: the rows it takes, the files it makes, and the account of both."""
+"""Writes one format: the rows it takes, the files it makes, and the account of both.
+
+Units of the merged table become lines wherever the engine works on them; here they are put one after the other.
+"""
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from stages import entering, formats, mixture, params, tokens
+from stages.engine import Each, here, started
 from stages.entering import Candidates, Door
-from stages.files import sha256
-from stages.formats import Made
+from stages.files import renamed, scratch, sha256
+from stages.formats import JsonLines, Lines, Made
+from stages.layout import EXPORTS, MERGED_TABLE
 from stages.ledger import Ledger
 from stages.licenses import travel
 from stages.mixture import Histogram, Plan
-from stages.params import Export, Service
+from stages.params import Engine, Export, Service
+from stages.storage import Stretch
 from stages.tokens import Lengths
 
 MIXED = ("chat", "single")  # kinds of export that a mixture shapes
 
 
 def write(
-    name: str, module: formats.Module, settings: Export, profile: str | list[str], terms: str | None, folder: Path
-) -> tuple[list[Made], dict[str, Any]]:
+    name: str, module: formats.Module, settings: Export, engine: Engine, profile: str | list[str], terms: str | None,
+    folder: Path,
+) -> tuple[list[Made], dict[str, Any]]:  # fmt: skip
     """Write a format's files into `folder`, the licences of their rows into its folder `terms`; the account of both."""
     run = Run(name, module, settings)
-    made = run.write(folder)
+    made = run.write(folder, engine)
     parts = run.parts
     removed = travel.removed(parts)
     if made and parts and terms:
@@ -39,12 +48,135 @@ def write(
     return made, account | run.account()
 
 
+# --- one unit, wherever the engine works on it ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to each unit."""
+
+    format: str
+    settings: Export
+    plan: Plan | None = None
+
+    @property
+    def module(self) -> formats.Module:
+        return formats.load(self.format)
+
+    @property
+    def sides(self) -> Sequence[str]:
+        return sides_of(self.module)
+
+    def candidates(self, unit: Stretch) -> Iterator[Candidates]:
+        module, settings = self.module, self.settings
+        refuse = getattr(module, "refuse", None)
+        return entering.candidates(
+            Door(module.KIND, self.sides, settings, tokens.counter(settings.tokenizer), refuse), unit
+        )
+
+
+class Rows(NamedTuple):
+    """Rows for a writer, with the side of each and the length of its texts."""
+
+    rows: pa.RecordBatch
+    sides: np.ndarray  # object
+    lengths: np.ndarray  # int64
+
+
+class Taken(NamedTuple):
+    """What became of a unit's rows, and those that enter: as lines where the format has some."""
+
+    number: int
+    counts: Counter[tuple[str, str, str | None]]  # source, side, reason (None: it enters) -> rows
+    mix: dict[str, Counter[str]]  # source -> rows and units of training
+    lengths: dict[str, Lengths]  # by side
+    tally: travel.Tally
+    made: list[Lines | Rows]
+
+
+def sides_of(module: formats.Module) -> Sequence[str]:
+    """The sides of the split that a format takes."""
+    sides: Sequence[str] = getattr(module, "SIDES", formats.SIDES)
+    return sides
+
+
+def _take(job: Job, unit: Stretch) -> Taken:
+    """Take a unit's rows as often as the plan wants each."""
+    taken = Taken(unit.number, Counter(), {}, {}, travel.Tally(), [])
+    writer = job.module.writer(Path(), job.settings) if hasattr(job.module, "convert") else None
+    lines = writer.lines if isinstance(writer, JsonLines) else Rows
+    for found in job.candidates(unit):
+        taken.counts.update(zip(found.sources, found.on, found.reasons.tolist(), strict=True))
+        rows = _repeated(job, found, taken)
+        if len(rows.sides):
+            for side in sorted(set(rows.sides)):
+                taken.lengths.setdefault(side, Lengths()).add(rows.lengths[rows.sides == side])
+            taken.made.append(lines(*rows))
+    return taken
+
+
+def _leave(spills: Path, job: Job, unit: Stretch) -> Taken:
+    """As `_take`, but what was made is left in a file: text is not sent."""
+    taken = _take(job, unit)
+    with renamed(_spill(spills, unit.number)) as part, part.open("wb") as out:
+        pickle.dump(taken.made, out, pickle.HIGHEST_PROTOCOL)
+    return taken._replace(made=[])
+
+
+def _left(spills: Path, number: int) -> list[Lines | Rows]:
+    """What `_leave` has left of a unit; the file goes."""
+    path = _spill(spills, number)
+    with path.open("rb") as file:
+        made: list[Lines | Rows] = pickle.load(file)  # noqa: S301 - from our own worker
+    path.unlink()
+    return made
+
+
+def _spill(spills: Path, number: int) -> Path:
+    return spills / f"{number:06d}.rows"
+
+
+def _repeated(job: Job, found: Candidates, taken: Taken) -> Rows:
+    """The rows as often as the plan wants each; one that it leaves out is accounted for as rejected."""
+    if not len(found.sides):
+        return Rows(found.rows, found.sides, found.lengths)
+    sources = _sources(found)
+    place = np.arange(len(sources))
+    if job.plan:
+        copies = job.plan.copies(_ids(found), sources, found.sides)
+        for source, side in zip(sources[copies == 0], found.sides[copies == 0], strict=True):
+            taken.counts[source, side, None] -= 1
+            taken.counts[source, side, "mixture" if side == "train" else "over_service_limit"] += 1
+        taken.tally.add(found.rows.filter(pa.array(copies > 0)))
+        place = np.repeat(place, copies)
+    else:
+        taken.tally.add(found.rows)
+    train = found.sides[place] == "train"
+    for source in sorted(set(sources)):
+        mine = place[train & (sources[place] == source)]
+        amount = {"rows": len(mine), job.settings.unit: int(found.lengths[mine].sum())}
+        taken.mix.setdefault(source, Counter()).update(amount)
+    return Rows(found.rows.take(pa.array(place)), found.sides[place], found.lengths[place])
+
+
+def _weighed(job: Job, unit: Stretch) -> Histogram:
+    """The rows of a unit that enter, by rank."""
+    settings, found = job.settings, Histogram()
+    for one in job.candidates(unit):
+        units = np.ones(len(one.sides), np.int64) if settings.mixture.unit == "rows" else one.lengths
+        found.add(mixture.ranks(_ids(one), settings.mixture.seed), _sources(one), one.sides, units)
+    return found
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
+
+
 class Run:
     """One format: the rows it takes, the files it makes, and the account of both."""
 
     def __init__(self, name: str, module: formats.Module, settings: Export) -> None:
         self._name, self._module, self._settings = name, module, settings
-        self._sides = getattr(module, "SIDES", formats.SIDES)
+        self._sides = sides_of(module)
         self._mixed = module.KIND in MIXED and "train" in self._sides
         self._service = settings.services.get(name, Service())
         self._plan: Plan | None = None
@@ -56,19 +188,22 @@ class Run:
         self.unit = settings.unit
         self.note: str | None = None
 
-    def write(self, folder: Path) -> list[Made]:
+    def write(self, folder: Path, engine: Engine) -> list[Made]:
         """Write the format's files into `folder`; say which."""
         writer = self._module.writer(folder, self._settings)
         if self._module.KIND == "register":
             return writer.close()
-        self._plan = self._planned()
-        for found in self._candidates():
-            self._count(found)
-            rows, sides, lengths = self._repeat(found)
-            if len(rows):
-                writer.add(rows, sides, lengths)
-                for side in sorted(set(sides)):
-                    self._lengths.setdefault(side, Lengths()).add(lengths[sides == side])
+        with scratch(EXPORTS / f"{self._name}-rows") as spills, started(engine, MERGED_TABLE.stat().st_size) as each:
+            self._plan = self._planned(each)
+            job = Job(self._name, self._settings, self._plan)
+            take = partial(_take, job) if here(each) else partial(_leave, spills, job)
+            for taken in each(take, entering.units()):
+                self._count(taken)
+                for made in taken.made if here(each) else _left(spills, taken.number):
+                    if isinstance(made, Rows):
+                        writer.add(*made)
+                    elif isinstance(writer, JsonLines):
+                        writer.put(made)
         return self._fit(writer.close())
 
     @property
@@ -76,25 +211,19 @@ class Run:
         """The rows that are in the files, by source and licence; a repeated row counts once."""
         return [] if self.note else self._tally.parts()
 
-    def _candidates(self) -> Iterator[Candidates]:
-        count = tokens.counter(self._settings.tokenizer)
-        refuse = getattr(self._module, "refuse", None)
-        return entering.candidates(Door(self._module.KIND, self._sides, self._settings, count, refuse))
-
-    def _planned(self) -> Plan | None:
+    def _planned(self, each: Each) -> Plan | None:
         """The mixture, from a first pass over the rows that enter; None where every row stands once."""
         settings, most = self._settings.mixture, self._service.max_validation
         mixed = settings if settings.wanted and self._mixed else params.Mixture(seed=settings.seed)
         if not mixed.wanted and most is None:
             return None
         found = Histogram()
-        for one in self._candidates():
-            units = np.ones(len(one.sides), np.int64) if settings.unit == "rows" else one.lengths
-            found.add(mixture.ranks(_ids(one), settings.seed), _sources(one), one.sides, units)
+        for one in each(partial(_weighed, Job(self._name, self._settings)), entering.units()):
+            found.join(one)
         return Plan(mixed, found, most)
 
-    def _count(self, found: Candidates) -> None:
-        for (source, side, reason), rows in Counter(zip(found.sources, found.on, found.reasons, strict=True)).items():
+    def _count(self, taken: Taken) -> None:
+        for (source, side, reason), rows in taken.counts.items():
             account = self.accounts.setdefault(source, Ledger("export", source))
             account.rows_in += rows
             if reason is None:
@@ -102,33 +231,11 @@ class Run:
             else:
                 account.rejected[reason] += rows
                 self.refused[side, reason] += rows
-
-    def _repeat(self, found: Candidates) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
-        """The rows as often as the plan wants each; one that it leaves out is accounted for as rejected."""
-        if not len(found.sides):
-            return found.rows, found.sides, found.lengths
-        sources = _sources(found)
-        place = np.arange(len(sources))
-        if self._plan:
-            copies = self._plan.copies(_ids(found), sources, found.sides)
-            for source, side in zip(sources[copies == 0], found.sides[copies == 0], strict=True):
-                self._reject(source, side, "mixture" if side == "train" else "over_service_limit")
-            self._tally.add(found.rows.filter(pa.array(copies > 0)))
-            place = np.repeat(place, copies)
-        else:
-            self._tally.add(found.rows)
-        train = found.sides[place] == "train"
-        for source in sorted(set(sources)):
-            mine = place[train & (sources[place] == source)]
-            self._mix.setdefault(source, Counter()).update(
-                {"rows": len(mine), self.unit: int(found.lengths[mine].sum())}
-            )
-        return found.rows.take(pa.array(place)), found.sides[place], found.lengths[place]
-
-    def _reject(self, source: str, side: str, reason: str, rows: int = 1) -> None:
-        self.accounts[source].rows_out -= rows
-        self.accounts[source].rejected[reason] += rows
-        self.refused[side, reason] += rows
+        for source, amount in taken.mix.items():
+            self._mix.setdefault(source, Counter()).update(amount)
+        for side, lengths in taken.lengths.items():
+            self._lengths.setdefault(side, Lengths()).join(lengths)
+        self._tally.join(taken.tally)
 
     def _fit(self, made: list[Made]) -> list[Made]:
         """Keep the files if there are rows enough; else none of them, and a note that says so."""

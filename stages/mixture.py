@@ -39,6 +39,12 @@ class Histogram:
             bins += np.bincount(place[mine], weights=units[mine], minlength=BINS).astype(np.int64)
         self.validation += np.bincount(place[sides == "validation"], minlength=BINS)
 
+    def join(self, other: Histogram) -> None:
+        """Count what another counted too."""
+        for source, bins in other.train.items():
+            self.train[source] = self.train[source] + bins if source in self.train else bins
+        self.validation += other.validation
+
 
 class Plan:
     """Copies of each row."""

@@ -61,11 +61,10 @@ def main(key: str) -> None:
     source = settings.sources[key]
     receipt = read_json(RAW / key / "receipt.json", "files")
     with scratch(NORMALIZED / f"{key}.parquet") as folder:
-        tasks = list(_tasks(key, receipt, folder))
         size = sum(entry["bytes"] for entry in receipt["files"])
         first = functools.partial(_first_pass, source=source, receipt=receipt)
         with engine.started(settings.engine, size) as each:
-            done = list(each(first, tasks))
+            done = list(each(first, _tasks(key, receipt, folder)))
         account = Ledger("normalize", key)
         _check_files(key, done, source)
         with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:

@@ -8,7 +8,10 @@ input stands on both.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from stages import errors, ledger, params, text
+from stages import engine, errors, ledger, params, text
 from stages.dedup import contamination
 from stages.dedup.clusters import components
 from stages.dedup.exact import COMPARED
@@ -27,7 +30,7 @@ from stages.files import atomic, scratch
 from stages.layout import LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.ledger import Ledger
 from stages.params import Decontaminate, Split
-from stages.storage import ParquetSink, read_batches
+from stages.storage import ParquetSink, Stretch, read_batches, read_stretch, stretches
 
 SIDES = ("train", "validation", "test", "held_out")
 TRAIN, VALIDATION, TEST, HELD_OUT = range(len(SIDES))
@@ -49,13 +52,15 @@ def main() -> None:
     merged = MERGED_TABLE
     order = sorted(path.stem for path in (LEDGER / "merge").glob("*.json"))
     accounts = {key: Ledger("split", key) for key in order}
-    guard = Guard(settings.decontaminate, order)
+    matrix = contamination.Matrix(_benchmarks(tuple(settings.decontaminate.benchmarks)), order)
     with scratch(SPLIT_TABLE) as folder:
         by_row = folder / "rows.bin"
-        joined = _join_groups(merged, folder, by_row)
+        with engine.started(settings.engine, merged.stat().st_size) as each:
+            looked = each(partial(_look, merged, settings.split, settings.decontaminate), stretches(merged))
+            joined = _join_groups(looked, merged, folder, by_row, matrix)
         inputs, groups = KeySpill(folder / "check-inputs", KEY), KeySpill(folder / "check-groups", KEY)
         with atomic(SPLIT_TABLE) as out:
-            _write(merged, out, settings.split, guard, joined, accounts, by_row, inputs, groups)
+            _write(merged, out, settings.split, joined, accounts, by_row, inputs, groups)
             for part in inputs.partitions():
                 _check(part, "folded input")
             for part in groups.partitions():
@@ -64,11 +69,50 @@ def main() -> None:
     for account in accounts.values():
         account.details |= _shares(account)
         _warn(account)
-        account.details["contamination"] = [line for line in guard.matrix.table() if line["source"] == account.source]
+        account.details["contamination"] = [line for line in matrix.table() if line["source"] == account.source]
     ledger.write_folder("split", accounts)
 
 
-# --- groups -------------------------------------------------------------------------------------------------
+# --- one stretch, wherever the engine works on it -------------------------------------------------------------
+
+
+class Looked(NamedTuple):
+    """What the texts of a stretch tell."""
+
+    keys: np.ndarray  # KEY, of all rows; the side as the row's own group has it, or held out
+    clustered: np.ndarray  # KEY, of the rows in a cluster, by the cluster instead of the input
+    sources: pa.StringArray  # of the rows that hold a question of a benchmark
+    hits: pa.StructArray  # of these, see contamination.hits
+
+
+@functools.cache
+def _benchmarks(names: tuple[str, ...]) -> contamination.Benchmarks:
+    return contamination.load(names)
+
+
+def _look(merged: Path, split: Split, guard: Decontaminate, stretch: Stretch) -> Looked:
+    """The keys and sides of the rows of a stretch. Rows with a question of a benchmark are held back."""
+    benchmarks = _benchmarks(tuple(guard.benchmarks))
+    texts = ["type", "turns", *COMPARED] if benchmarks.names else ["input"]
+    keys, clustered, sources, hits = [], [], [], []
+    for batch in read_stretch(merged, stretch, list(dict.fromkeys(["source", "group", "cluster", *texts]))):
+        keys.append(_keys(batch["input"], batch["group"]))
+        keys[-1]["side"] = sides_of(batch["group"], split)
+        if benchmarks.names:
+            found = contamination.hits(batch, benchmarks, guard.min_overlap)
+            held = found.is_valid()
+            keys[-1]["side"][held.to_numpy(zero_copy_only=False)] = HELD_OUT
+            sources.append(batch["source"].filter(held))
+            hits.append(found.filter(held))
+        in_cluster = batch["cluster"].is_valid()
+        members = keys[-1][in_cluster.to_numpy(zero_copy_only=False)]
+        clusters = hash128(pc.binary_join_element_wise("cluster", batch["cluster"].filter(in_cluster), " "))
+        members["hi"], members["lo"] = clusters["hi"], clusters["lo"]
+        clustered.append(members)
+    return Looked(
+        np.concatenate(keys), np.concatenate(clustered), pa.concat_arrays([pa.array([], pa.string()), *sources]),
+        pa.concat_arrays([pa.array([], contamination.TYPE), *hits]),
+    )  # fmt: skip
 
 
 def _keys(inputs: pa.Array, groups: pa.Array) -> np.ndarray:
@@ -77,6 +121,20 @@ def _keys(inputs: pa.Array, groups: pa.Array) -> np.ndarray:
     for prefix, hashes in (("", hash128(text.fold_or_nfkc(inputs))), ("group_", hash128(groups))):
         keys[f"{prefix}hi"], keys[f"{prefix}lo"] = hashes["hi"], hashes["lo"]
     return keys
+
+
+def sides_of(groups: pa.StringArray, split: Split) -> np.ndarray:
+    """The side of each group, as its number in SIDES: xxh3-64 of the group under the seed, as a share of 2**64.
+
+    Validation lies at the low end and test at the high end, so a change of one share moves no row of the other.
+    """
+    low, high = int(split.validation * 2**64), 2**64 - int(split.test * 2**64)
+    digest, seed = xxhash.xxh3_64_intdigest, split.seed % 2**64
+    hashes = np.array([digest(group, seed) for group in groups.cast(pa.binary()).to_pylist()], np.uint64)
+    return np.where(hashes < low, VALIDATION, np.where(hashes >= high, TEST, TRAIN)).astype(np.uint8)
+
+
+# --- groups -------------------------------------------------------------------------------------------------
 
 
 class Joined(NamedTuple):
@@ -94,22 +152,20 @@ class Joined(NamedTuple):
         return found, self.of[at[found]]
 
 
-def _join_groups(merged: Path, folder: Path, by_row: Path) -> Joined | None:
+def _join_groups(
+    looked: Iterable[Looked], merged: Path, folder: Path, by_row: Path, matrix: contamination.Matrix
+) -> Joined | None:
     """The groups that share a folded input or a cluster with another one.
 
-    Folding is the costly part, so the keys of all rows are left in the file `by_row`, in the rows' order.
+    The keys of all rows are left in the file `by_row`, in the rows' order.
     """
     spill = KeySpill(folder / "inputs", KEY)
     with by_row.open("wb") as rows:
-        for batch in read_batches(merged, ["input", "group", "cluster"]):
-            keys = _keys(batch["input"], batch["group"])
-            keys.tofile(rows)
-            spill.add(keys)
-            clustered = batch["cluster"].is_valid()
-            members = keys[clustered.to_numpy(zero_copy_only=False)]
-            clusters = hash128(pc.binary_join_element_wise("cluster", batch["cluster"].filter(clustered), " "))
-            members["hi"], members["lo"] = clusters["hi"], clusters["lo"]
-            spill.add(members)
+        for found in looked:
+            found.keys.tofile(rows)
+            spill.add(found.keys)
+            spill.add(found.clustered)
+            matrix.add(found.sources, found.hits)
     pairs = [np.empty((2, 0), NODE)]
     for part in spill.partitions():
         nodes = np.empty(len(part), NODE)
@@ -139,50 +195,16 @@ def _named(merged: Path, by_row: Path, pairs: np.ndarray) -> Joined:
 # --- sides --------------------------------------------------------------------------------------------------
 
 
-def sides_of(groups: pa.StringArray, split: Split) -> np.ndarray:
-    """The side of each group, as its number in SIDES: xxh3-64 of the group under the seed, as a share of 2**64.
-
-    Validation lies at the low end and test at the high end, so a change of one share moves no row of the other.
-    """
-    low, high = int(split.validation * 2**64), 2**64 - int(split.test * 2**64)
-    digest, seed = xxhash.xxh3_64_intdigest, split.seed % 2**64
-    hashes = np.array([digest(group, seed) for group in groups.cast(pa.binary()).to_pylist()], np.uint64)
-    return np.where(hashes < low, VALIDATION, np.where(hashes >= high, TEST, TRAIN)).astype(np.uint8)
-
-
-class Guard:
-    """Holds rows with questions of protected benchmarks back from every side, and counts them."""
-
-    def __init__(self, settings: Decontaminate, sources: list[str]) -> None:
-        self._benchmarks = contamination.load(settings.benchmarks)
-        self._min_overlap = settings.min_overlap
-        self.matrix = contamination.Matrix(self._benchmarks, sources)
-
-    @property
-    def columns(self) -> list[str]:
-        """What it needs of the merged table: nothing where no benchmark is protected."""
-        return ["type", "turns", *COMPARED] if self._benchmarks.names else []
-
-    def hold_out(self, batch: pa.RecordBatch, sides: np.ndarray) -> None:
-        """Put the rows with a question on the side that is held out."""
-        if self._benchmarks.names:
-            hits = contamination.hits(batch, self._benchmarks, self._min_overlap)
-            self.matrix.add(batch["source"], hits)
-            sides[hits.is_valid().to_numpy(zero_copy_only=False)] = HELD_OUT
-
-
 def _write(
-    merged: Path, out: Path, split: Split, guard: Guard, joined: Joined | None, accounts: dict[str, Ledger],
-    by_row: Path, inputs: KeySpill, groups: KeySpill,
+    merged: Path, out: Path, split: Split, joined: Joined | None, accounts: dict[str, Ledger], by_row: Path,
+    inputs: KeySpill, groups: KeySpill,
 ) -> None:  # fmt: skip
     """Write id, side, group for each merged row, in its order; emit keys for the checks."""
     sink = ParquetSink(out, SCHEMA, published=True)
     with by_row.open("rb") as rows:
-        for batch in read_batches(merged, ["id", "source", "group", *guard.columns]):
+        for batch in read_batches(merged, ["id", "source", "group"]):
             keys = np.fromfile(rows, KEY, len(batch))
-            names = _renamed(batch["group"], keys, joined)
-            keys["side"] = sides_of(names, split)
-            guard.hold_out(batch, keys["side"])
+            names = _renamed(batch["group"], keys, joined, split)
             sides = pa.array(SIDES).take(pa.array(keys["side"]))
             sink.write(pa.RecordBatch.from_arrays([batch["id"], sides, names], schema=SCHEMA))
             keys["source"] = pc.index_in(batch["source"], pa.array(list(accounts))).to_numpy()
@@ -196,8 +218,8 @@ def _write(
     sink.close()
 
 
-def _renamed(names: pa.StringArray, keys: np.ndarray, joined: Joined | None) -> pa.StringArray:
-    """Give each joined group its common name, in `keys` too."""
+def _renamed(names: pa.StringArray, keys: np.ndarray, joined: Joined | None, split: Split) -> pa.StringArray:
+    """Give each joined group its common name, in `keys` too, and with it its side."""
     if joined is None:
         return names
     found, numbers = joined.find(keys)
@@ -206,6 +228,8 @@ def _renamed(names: pa.StringArray, keys: np.ndarray, joined: Joined | None) -> 
     common = joined.names.take(pa.array(numbers))
     hashes = hash128(common)
     keys["group_hi"][found], keys["group_lo"][found] = hashes["hi"], hashes["lo"]
+    held = keys["side"][found] == HELD_OUT
+    keys["side"][found] = np.where(held, HELD_OUT, sides_of(common, split))
     return pc.replace_with_mask(names, pa.array(found), common)
 
 

@@ -7,7 +7,7 @@ import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from stages import text
 from stages.errors import DamagedError, LawError
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
+STRETCH = 32 << 20  # bytes of a stretch, unless one row group has more
 
 
 class ParquetReader:
@@ -67,6 +68,35 @@ def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Re
     """Stream a Parquet file, one batch of bounded size at a time. Raises DamagedError."""
     with ParquetReader(path) as file:
         for group in range(file.metadata.num_row_groups):
+            yield from file.read(group, columns).to_batches()
+
+
+class Stretch(NamedTuple):
+    """Row groups of a table side by side: what is worked on at once. Cut by the data alone."""
+
+    number: int
+    groups: range
+    row: int  # number of its first row
+
+
+def stretches(path: Path) -> Iterator[Stretch]:
+    """All rows of a table, about STRETCH bytes at a time. Raises DamagedError."""
+    with ParquetReader(path) as file:
+        sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
+        rows = file.groups()
+    number = first = row = 0
+    while first < len(rows):
+        last = first + 1
+        while last < len(rows) and sum(sizes[first : last + 1]) <= STRETCH:
+            last += 1
+        yield Stretch(number, range(first, last), row)
+        number, row, first = number + 1, row + sum(rows[first:last]), last
+
+
+def read_stretch(path: Path, stretch: Stretch, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Stream the rows of a stretch. Raises DamagedError."""
+    with ParquetReader(path) as file:
+        for group in stretch.groups:
             yield from file.read(group, columns).to_batches()
 
 

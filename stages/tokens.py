@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import os
@@ -22,6 +23,7 @@ _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 Counter = Callable[[pa.Array], np.ndarray]
 
 
+@functools.lru_cache(maxsize=1)
 def counter(tokenizer: str | None) -> Counter:
     """A function from texts to their lengths (int64; null has none).
 
@@ -40,7 +42,13 @@ class Lengths:
         self._counts = np.zeros(1, np.int64)
 
     def add(self, lengths: np.ndarray) -> None:
-        found = np.bincount(np.minimum(lengths, self.LONGEST), minlength=len(self._counts))
+        self._count(np.bincount(np.minimum(lengths, self.LONGEST), minlength=len(self._counts)))
+
+    def join(self, other: Lengths) -> None:
+        """Count what another counted too."""
+        self._count(np.pad(other._counts, (0, max(0, len(self._counts) - len(other._counts)))))
+
+    def _count(self, found: np.ndarray) -> None:
         found[: len(self._counts)] += self._counts
         self._counts = found
 

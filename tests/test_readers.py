@@ -69,6 +69,39 @@ def test_a_json_array_is_the_same_whatever_the_chunk(folder: Path, rows: Any, ch
         json_rows.CHUNK = before
 
 
+ITEMS = st.one_of(
+    st.fixed_dictionaries({"a": TEXT, "b": st.one_of(TEXT, st.just('"},{"'), st.just("\\"))}).map(json.dumps),
+    st.sampled_from(['{"a":{"b":"},"},"b":[]}', '{"a":1,}', "{}", "5", '["x"]', "[{}]"]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ITEMS, min_size=1, max_size=20), st.sampled_from([",", " ,\n "]), st.integers(1, 300))
+def test_items_of_an_array_are_told_apart_whatever_stands_in_them(
+    folder: Path, items: list[str], comma: str, size: int
+) -> None:
+    items = ['{"a":"x","b":"y"}', *items]
+    content = f"[{comma.join(items)}]".encode()
+    rows, faults = read(folder / "x.json", content)
+    assert sorted([row["n"] for row in rows] + [fault.row for fault in faults]) == list(range(len(items)))
+    assert [(row["a"], row["b"]) for row in rows] == [
+        (row["a"], row["b"]) for row in map(_decoded, items) if isinstance(row.get("b"), str)
+    ]
+    before, json_rows.CHUNK = json_rows.CHUNK, size
+    try:
+        assert read(folder / "x.json", content, size) == (rows, faults)
+    finally:
+        json_rows.CHUNK = before
+
+
+def _decoded(item: str) -> dict[str, Any]:
+    try:
+        found = json.loads(item)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 @settings(deadline=None)
 @given(ROWS)
 def test_csv_gives_the_cells_as_they_stand(folder: Path, rows: Any) -> None:
@@ -198,6 +231,13 @@ def test_units_cut_a_csv_between_rows(folder: Path, rows: Any, size: int, quotin
 def test_a_csv_with_loose_quotes_or_line_ends_is_one_unit(folder: Path, content: bytes) -> None:
     (folder / "x.csv").write_bytes(content)
     assert len(readers.units(folder / "x.csv", 8)) == 1
+
+
+def test_units_of_a_csv_read_no_more_than_their_own_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"a,b\n" + b'x,"y\ny"\n' * 50
+    whole = read(folder / "x.csv", content)
+    monkeypatch.setattr("stages.readers.csv_rows._odd_quotes", lambda path: pytest.fail("reads the whole file"))
+    assert read(folder / "x.csv", content, 40) == whole
 
 
 def test_cuts_do_not_depend_on_the_chunk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages import engine, storage
+from stages import split as stage
+from stages.layout import MERGED_TABLE
 from stages.params import Split
 from stages.split import SIDES, sides_of
 from tests.conftest import Project
@@ -37,6 +45,26 @@ def test_shares_are_met() -> None:
     assert abs(sides.count("test") / len(sides) - 0.1) < 0.03
     assert set(side_of(GROUPS, Split(seed=1, validation=0.5, test=0.5))) == {"validation", "test"}
     assert set(side_of(GROUPS, Split(seed=1, validation=0.0))) == {"train"}
+
+
+@pytest.mark.slow
+def test_the_split_is_the_same_for_any_worker_count_and_stretch(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("params.yaml", "data/merged", "data/ledger", "data/benchmarks"):
+        copy = shutil.copytree if (built / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(built / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pq.read_table(MERGED_TABLE), MERGED_TABLE, row_group_size=20)
+    monkeypatch.setattr(engine, "SMALL", 0)
+    monkeypatch.setattr(storage, "STRETCH", 1)
+    for workers in (1, 2):
+        Project(tmp_path).params(lambda tree, n=workers: tree.update(engine={"kind": "local", "workers": n}))
+        shutil.rmtree("data/ledger/split")
+        stage.main()
+        for name in ("data/split/split.parquet", *(f"data/ledger/split/{key}.json" for key in ("trace", "psych_101"))):
+            assert Path(name).read_bytes() == (built / name).read_bytes()
 
 
 def test_a_test_share_makes_a_third_side(project: Project) -> None:

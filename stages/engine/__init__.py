@@ -52,6 +52,11 @@ def started(engine: Engine, size: int) -> Iterator[Each]:
             yield each
 
 
+def here(each: Each) -> bool:
+    """Whether an `Each` works in this process, where handing over text costs nothing."""
+    return each is map
+
+
 def in_order(begin: Callable[[Item], Callable[[], Result]], items: Iterable[Item], ahead: int) -> Iterator[Result]:
     """Begin items, so many ahead of the one whose result is taken; `begin` gives what waits for the result."""
     begun: deque[Callable[[], Result]] = deque()

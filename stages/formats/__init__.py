@@ -7,6 +7,8 @@ A format is a module `stages/formats/<name>.py` (a name with a leading underscor
 - `TERMS`, optional: the folder for the licences of its rows, if that is not the first of OUTS; None: another stage's;
 - `writer(folder, settings)`: an object with `add(rows, sides, lengths)` and `close()`, which writes only into
   `folder` and says at the end which files it made;
+- `convert(row, settings)`, where the writer is `JsonLines`: workers make the lines then, and the writer puts them
+  one after the other;
 - `SIDES`, optional: the sides of the split that it takes (all three if it says nothing);
 - `refuse(rows, settings)`, optional: a reason code for each row it cannot take, else null.
 
@@ -17,7 +19,7 @@ Rows come as whole columns and have passed `stages.entering`. Most formats are J
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -134,6 +136,15 @@ def assistant(text: str) -> Message:
 # --- files ----------------------------------------------------------------------------------------------------
 
 
+class Lines(NamedTuple):
+    """Lines of rows, one after the other in `data`, with what a writer asks of each row."""
+
+    data: bytes
+    ends: np.ndarray  # where each row's lines end in `data`, int64
+    sides: np.ndarray  # object
+    lengths: np.ndarray  # of the rows' texts, int64
+
+
 class Shards:
     """A file of lines; beyond `limit` bytes several, named -00000-of-0000N. How it is cut depends on the lines alone.
 
@@ -145,15 +156,30 @@ class Shards:
         self._made: list[Made] = []
         self._file: Any = None
 
-    def write(self, lines: list[bytes], lengths: Iterable[int], each: int = 1) -> None:
-        """Append lines, each with the length of its texts; each stands for `each` rows of the file."""
-        for line, length in zip(lines, lengths, strict=True):
-            if self._file is None or self._bytes + len(line) > self._limit:
+    def write(self, lines: Lines, rows: np.ndarray, each: int = 1) -> None:
+        """Append the lines of the rows with these numbers, ascending; a row has `each` of them."""
+        begins = lines.ends[rows - 1]
+        begins[rows == 0] = 0
+        sizes = (lines.ends[rows] - begins).cumsum()
+        start = 0
+        while start < len(rows):
+            before = int(sizes[start - 1]) if start else 0
+            stop = int(sizes.searchsorted(before + self._limit - self._bytes, "right")) if self._file else start
+            if stop == start:
                 self._next()
-            self._file.write(line)
-            self._bytes += len(line)
-            self._rows += each
-            self._length += int(length)
+                stop = max(int(sizes.searchsorted(before + self._limit, "right")), start + 1)
+            self._copy(lines.data, begins[start:stop], lines.ends[rows[start:stop]])
+            self._bytes += int(sizes[stop - 1]) - before
+            self._rows += (stop - start) * each
+            self._length += int(lines.lengths[rows[start:stop]].sum())
+            start = stop
+
+    def _copy(self, data: bytes, begins: np.ndarray, ends: np.ndarray) -> None:
+        """Lines that stand side by side are written at once."""
+        gaps = (begins[1:] != ends[:-1]).nonzero()[0]
+        with memoryview(data) as whole:
+            for begin, end in zip(begins[[0, *(gaps + 1)]].tolist(), ends[[*gaps, -1]].tolist(), strict=True):
+                self._file.write(whole[begin:end])
 
     def _next(self) -> None:
         self._end()
@@ -200,14 +226,26 @@ class JsonLines:
         self._sides = {side: Shards(folder / name, side, limit, spill) for side, name in files.items()}
         self._both = Shards(folder / both, None, limit, spill) if both else None
 
-    def add(self, batch: pa.RecordBatch, sides: np.ndarray, lengths: np.ndarray) -> None:
+    def lines(self, batch: pa.RecordBatch, sides: np.ndarray, lengths: np.ndarray) -> Lines:
+        """The lines of rows, for `put`; nothing is written."""
+        import numpy as np
+
         made = (self._convert(row, self._settings) for row in rows(batch))
         lines = [_line(one) for one in made] if self._each == 1 else [b"".join(map(_line, some)) for some in made]
+        sizes = np.fromiter(map(len, lines), np.int64, len(lines))
+        return Lines(b"".join(lines), sizes.cumsum(), sides, lengths)
+
+    def put(self, lines: Lines) -> None:
+        """Append lines to the files of their sides."""
+        import numpy as np
+
         for side, shards in self._sides.items():
-            here = (sides == side).nonzero()[0]
-            shards.write([lines[n] for n in here], lengths[here], self._each)
+            shards.write(lines, (lines.sides == side).nonzero()[0], self._each)
         if self._both:
-            self._both.write(lines, lengths, self._each)
+            self._both.write(lines, np.arange(len(lines.ends)), self._each)
+
+    def add(self, batch: pa.RecordBatch, sides: np.ndarray, lengths: np.ndarray) -> None:
+        self.put(self.lines(batch, sides, lengths))
 
     def close(self) -> list[Made]:
         made = self._both.close() if self._both else []

@@ -73,6 +73,12 @@ class Tally:
         edited = whole.select(self.ALIKE).take(pc.list_parent_indices(edits))
         self._edits += _counted(edited.append_column("edit", edits.flatten()), (*self.ALIKE, "edit"))
 
+    def join(self, other: Tally) -> None:
+        """Count what another counted too."""
+        self._rows.update(other._rows)
+        self._edits.update(other._edits)
+        self._order |= other._order
+
     def parts(self) -> list[Part]:
         """One part per source, licence and revision, in the order in which the sources came."""
         order = list(self._order)

@@ -179,6 +179,8 @@ def _overlong(number: int, start: bytes, further: int) -> Fault:
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.S)
 _FLAT = re.compile(rb'[\s,]*+(\{[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+\})', re.S)  # no object or list inside
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+GUESSES = 8  # braces that may end the last whole object of a buffer
 
 
 def array_cuts(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
@@ -203,6 +205,11 @@ def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, 
         chunk = file.read(most if unit.stop is None else min(most, unit.stop - ahead))
         buffer = buffer[start:] + chunk
         base, at, start = base + start, at - start, 0
+        if depth:
+            depth, at = 1, 0  # once more from where the item begins that the last chunk cut
+            for place, text in _whole_objects(buffer):
+                yield base + place, text
+                at = start = place + len(text)
         while True:
             while depth == 1 and at == start and (item := _FLAT.match(buffer, at)):
                 at = start = item.end()
@@ -235,6 +242,32 @@ def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, 
             raise SourceError(f"{label} ends inside its JSON array (truncated): download the file again")
         if len(buffer) - start > LONGEST:
             raise SourceError(f"{label} has an item of more than {LONGEST} bytes in its JSON array: check the file")
+
+
+def _whole_objects(buffer: bytes) -> Iterator[tuple[int, bytes]]:
+    """The objects that a stretch of an array begins with, by place: as many as one look can tell, none where it cannot.
+
+    Where everything up to a brace decodes as items of an array, the last item ends there: no string is open. That
+    is ten times faster than to look for every quote.
+    """
+    stop = len(buffer)
+    for _ in range(GUESSES):
+        stop = buffer.rfind(b"}", 0, stop)
+        if stop < 0:
+            return
+        if buffer[stop + 1 : stop + 64].lstrip()[:1] not in (b",", b"]"):
+            continue
+        try:
+            items = [bytes(item) for item in _ITEMS.decode(b"[%b]" % buffer[: stop + 1].lstrip(b", \t\r\n"))]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if all(item.startswith(b"{") for item in items):
+            at = 0
+            for item in items:
+                at = buffer.index(b"{", at)
+                yield at, item
+                at += len(item)
+        return
 
 
 def _next_token(buffer: bytes, at: int, last: bool) -> re.Match[bytes] | None:

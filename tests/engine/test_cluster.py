@@ -25,6 +25,8 @@ STAGES = {
     ("normalize", "human_like_dpo"): ("normalized/human_like_dpo.parquet", "quarantine/human_like_dpo.jsonl"),
     ("screen", "human_like_dpo"): ("screened/human_like_dpo.parquet", "ledger/screen/human_like_dpo.json"),
     ("merge",): ("merged", "ledger/merge"),
+    ("split",): ("split", "ledger/split"),
+    ("export", "openai"): ("exports", "ledger/export"),
 }
 
 
@@ -43,7 +45,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Project:
         project.stage("normalize", source)
     for source in (*SOURCES, *MADE):
         project.stage("screen", source)
-    project.stage("merge")
+    for stage in (("merge",), ("split",), ("export", "openai")):
+        project.stage(*stage)
     return project
 
 
