@@ -88,6 +88,8 @@ def candidates(door: Door, unit: Stretch) -> Iterator[Candidates]:
     with ParquetReader(MERGED_TABLE) as file:
         for group in unit.groups:
             keys = _read(file, group, KEYS, KEYS)
+            if not len(keys):
+                continue
             sides = _whole(pa.Table.from_batches(read_rows(SPLIT_TABLE, start, start + len(keys), ["id", "side"])))
             start += len(keys)
             if not sides["id"].equals(keys["id"]):

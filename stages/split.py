@@ -8,7 +8,6 @@ input stands on both.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from functools import partial
@@ -52,7 +51,7 @@ def main() -> None:
     merged = MERGED_TABLE
     order = sorted(path.stem for path in (LEDGER / "merge").glob("*.json"))
     accounts = {key: Ledger("split", key) for key in order}
-    matrix = contamination.Matrix(_benchmarks(tuple(settings.decontaminate.benchmarks)), order)
+    matrix = contamination.Matrix(contamination.load(settings.decontaminate.benchmarks), order)
     with scratch(SPLIT_TABLE) as folder:
         by_row = folder / "rows.bin"
         with engine.started(settings.engine, merged.stat().st_size) as each:
@@ -85,14 +84,9 @@ class Looked(NamedTuple):
     hits: pa.StructArray  # of these, see contamination.hits
 
 
-@functools.cache
-def _benchmarks(names: tuple[str, ...]) -> contamination.Benchmarks:
-    return contamination.load(names)
-
-
 def _look(merged: Path, split: Split, guard: Decontaminate, stretch: Stretch) -> Looked:
     """The keys and sides of the rows of a stretch. Rows with a question of a benchmark are held back."""
-    benchmarks = _benchmarks(tuple(guard.benchmarks))
+    benchmarks = contamination.load(guard.benchmarks)
     texts = ["type", "turns", *COMPARED] if benchmarks.names else ["input"]
     keys, clustered, sources, hits = [], [], [], []
     for batch in read_stretch(merged, stretch, list(dict.fromkeys(["source", "group", "cluster", *texts]))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import os
@@ -23,7 +22,6 @@ _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 Counter = Callable[[pa.Array], np.ndarray]
 
 
-@functools.lru_cache(maxsize=1)
 def counter(tokenizer: str | None) -> Counter:
     """A function from texts to their lengths (int64; null has none).
 

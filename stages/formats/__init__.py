@@ -165,7 +165,7 @@ class Shards:
         while start < len(rows):
             before = int(sizes[start - 1]) if start else 0
             stop = int(sizes.searchsorted(before + self._limit - self._bytes, "right")) if self._file else start
-            if stop == start:
+            if stop <= start:
                 self._next()
                 stop = max(int(sizes.searchsorted(before + self._limit, "right")), start + 1)
             self._copy(lines.data, begins[start:stop], lines.ends[rows[start:stop]])

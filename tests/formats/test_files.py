@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stages import formats
 from stages.errors import ParamsError
-from stages.formats import Shards
+from stages.formats import Lines, Shards
 from tests.formats.exporting import ALL, pair, row, write_tables
 
 
@@ -109,14 +114,29 @@ def test_the_ledger_names_each_file_with_its_rows_bytes_and_hash(exported: Any) 
     assert made.ledger("openai")["lengths"]["train"]["max"] == 18
 
 
-def test_shards_have_no_row_lost_or_split(tmp_path: Path) -> None:
-    lines = [b"x" * (n % 50) + b"\n" for n in range(200)]
-    shards = Shards(tmp_path / "a.jsonl", "train", 100)
-    shards.write(lines, range(200))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=60), st.integers(40, 130), st.integers(1, 60))
+def test_shards_have_no_row_lost_or_split(
+    tmp_path: Path, rows: list[tuple[int, bool]], limit: int, together: int
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    lines = [b"x" * (size - 1) + b"\n" for size, _ in rows]
+    chosen = np.array([takes for _, takes in rows], bool)
+    shards = Shards(folder / "a.jsonl", "train", limit)
+    for start in range(0, len(rows), together):
+        part = slice(start, start + together)
+        ends = np.cumsum([len(line) for line in lines[part]], dtype=np.int64)
+        some = Lines(b"".join(lines[part]), ends, np.array([]), np.arange(start, start + len(ends)))
+        shards.write(some, np.flatnonzero(chosen[part]))
     made = shards.close()
-    assert b"".join(one.path.read_bytes() for one in made) == b"".join(lines)
-    assert sum(one.rows for one in made) == 200 and sum(one.length or 0 for one in made) == sum(range(200))
-    assert all(one.path.stat().st_size <= 100 for one in made)
+    wanted = [line for line, takes in zip(lines, chosen, strict=True) if takes]
+    written = [one.path.read_bytes() for one in made]
+    assert b"".join(written) == b"".join(wanted)
+    assert sum(one.rows for one in made) == len(wanted)
+    assert sum(one.length or 0 for one in made) == np.flatnonzero(chosen).sum()
+    assert all(len(data) <= limit or data.count(b"\n") == 1 for data in written)
+    for data, after in itertools.pairwise(written):  # none ends before it is full
+        assert len(data) + after.index(b"\n") + 1 > limit
 
 
 def test_the_stage_s_modules_are_the_formats() -> None:
