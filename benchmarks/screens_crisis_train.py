@@ -8,7 +8,9 @@ test draw never train. A feature must stand in at least MIN_DOCUMENTS posts, so 
 
 Method: logistic regression with an L2 penalty on one window of words per text, its worst (multiple instances by
 maximum: Andrews et al. 2002); each round finds the worst windows under the last weights, and keeps those of the texts
-without crisis as counter-examples. Weights x 100 as whole numbers; those that round to less than LEAST are left out.
+without crisis as counter-examples. A feature is held down the less, the more its shares among crises and others differ
+(after the log-count ratio of Wang & Manning 2012). Weights x 100 as whole numbers; those that round to less than LEAST
+are left out.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from stages.screens._rules import FLAG, MENTION, rules
 AUTHORED = Path(__file__).resolve().parents[1] / "tests/data/crisis/authored_dev.jsonl"
 SOURCE = "depression_reddit"
 MIN_DOCUMENTS, SCALE, LEAST = 5, 100, 3
-BY_EYE, BY_RULE = 4.0, 0.3  # weight of a row
-PENALTY, STEPS, ROUNDS = 2.0, 250, 4
+BY_EYE, BY_RULE = 4.0, 1.0  # weight of a row
+PENALTY, STEPS, ROUNDS = 8.0, 250, 4
+LEAST_TELLING = 0.1
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -43,7 +46,7 @@ class Row:
     text: str
     crisis: bool
     weight: float
-    own: bool = False  # written by us
+    key: str = ""  # of a post; none for a row written by us
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,20 @@ def rows() -> Iterator[Row]:
         if key in held_out or ours.get(key) == "review":
             continue
         if key in ours:
-            yield Row(text, ours[key] == "flag", BY_EYE)
+            yield Row(text, ours[key] == "flag", BY_EYE, key)
             continue
         level = max((hit.level for hit in rules().hits(canonical(text))), default=0)
         if level == FLAG or level < MENTION:
-            yield Row(text, level == FLAG, BY_RULE)
+            yield Row(text, level == FLAG, BY_RULE, key)
     for row in map(json.loads, AUTHORED.read_text(encoding="utf-8").splitlines()) if AUTHORED.exists() else ():
         if row["label"] in ("flag", "mention", "none"):
-            yield Row(row["input"], row["label"] == "flag", BY_EYE, own=True)
+            yield Row(row["input"], row["label"] == "flag", BY_EYE)
 
 
 def train(texts: list[Row]) -> dict[str, int]:
     """Feature -> weight; the bias under the empty feature."""
     words = [[word for word, _ in model_words(canonical(row.text))] for row in texts]
-    posts = (run for row, run in zip(texts, words, strict=True) if not row.own)
+    posts = (run for row, run in zip(texts, words, strict=True) if row.key)
     count = Counter(name for run in posts for name in {name for _, name in features(run)})
     names = sorted(name for name, n in count.items() if n >= MIN_DOCUMENTS and not any(c.isdigit() for c in name))
     column = {name: i for i, name in enumerate(names)}
@@ -129,16 +132,24 @@ def _fit(columns: list[Ints], texts: list[Row], row_weights: list[float], size: 
     target = np.array([float(text.crisis) for text in texts])
     weight = np.array(row_weights)
     reach = weight * (np.bincount(row, minlength=len(target)) + 1.0)
-    step = 1.0 / (0.25 * np.append(np.bincount(column, reach[row], size), reach.sum()) + PENALTY)
+    penalty = np.append(PENALTY / _telling(column, (weight * target)[row], (weight * (1.0 - target))[row], size), 0.0)
+    step = 1.0 / (0.25 * np.append(np.bincount(column, reach[row], size), reach.sum()) + penalty)
     values = ahead = np.zeros(size + 1)
     for i in range(STEPS):
         margin = np.bincount(row, ahead[column], len(target)) + ahead[size]
         error = weight * (1.0 / (1.0 + np.exp(-margin)) - target)
-        gradient = np.append(np.bincount(column, error[row], size) + PENALTY * ahead[:size], error.sum())
+        gradient = np.append(np.bincount(column, error[row], size), error.sum()) + penalty * ahead
         fresh = ahead - step * gradient
         ahead = fresh + i / (i + 3.0) * (fresh - values)
         values = fresh
     return values[:size], float(values[size])
+
+
+def _telling(column: Ints, crisis: Floats, other: Floats, size: int) -> Floats:
+    """How far apart the shares of each feature among crises and among others lie: a log ratio without its sign."""
+    counts = [1.0 + np.bincount(column, weights, size) for weights in (crisis, other)]
+    shares = [count / count.sum() for count in counts]
+    return np.abs(np.log(shares[0] / shares[1])) + LEAST_TELLING
 
 
 def main() -> None:

@@ -24,12 +24,17 @@ _STOPS = "!?;\n"  # end a sentence like a full stop
 
 @dataclass(frozen=True)
 class Table:
-    """Canonical spellings: `words` and `pairs` map to what is written instead, `drop` is left out."""
+    """Canonical spellings: `words` and `pairs` map to what is written instead, `drop` is left out.
+
+    `classes` maps a word to the class that the linear model reads it as; `first_person` are the words for oneself.
+    """
 
     words: dict[str, str]
     pairs: dict[tuple[str, ...], str]
     drop: frozenset[str]
     marked: frozenset[str]  # tokens that may be written otherwise
+    classes: dict[str, str]
+    first_person: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ def table() -> Table:
     raw = load("crisis_canonical.yaml")
     pairs = {tuple(pair.split()): to for pair, to in raw["pairs"].items()}
     marked = frozenset({*raw["words"], *raw["drop"], *(first for first, _ in pairs)})
-    return Table(raw["words"], pairs, frozenset(raw["drop"]), marked)
+    classes = {word: name for name, members in raw["classes"].items() for word in members.split()}
+    return Table(raw["words"], pairs, frozenset(raw["drop"]), marked, classes, frozenset(raw["first_person"].split()))
 
 
 def canonical(text: str) -> Copy:

@@ -1,10 +1,10 @@
 """A linear model with integer weights over words and short runs of words, for whole batches at once.
 
 A text is as bad as its worst stretch: its score is the bias plus the greatest sum of weights over WINDOW words side
-by side, so that one line in a long post counts as much as a post of one line. A weight belongs to a word, or to two or
-three words side by side, in the canonical spelling (data/crisis_canonical.yaml, without the words that it drops), and
-counts where the run begins. The weights are a readable table, `feature<TAB>weight`, made by
-benchmarks/screens_crisis_train.py.
+by side, so that one line in a long post counts as much as a post of one line. A weight belongs to a word in the
+canonical spelling (data/crisis_canonical.yaml, without the words that it drops), to its class there (DIE for die,
+dying, dead), or to two or three words side by side, each read as its class if it has one; it counts where the run
+begins. The weights are a readable table, `feature<TAB>weight`, made by benchmarks/screens_crisis_train.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stages.screens._canonical import DATA, Copy, Table, table
 from stages.text import words
 
 Ints = npt.NDArray[np.int64]
-LONGEST, WINDOW = 3, 16
+LONGEST, WINDOW = 3, 12
 _UNKNOWN, _DROPPED = 0, -1
 
 
@@ -78,6 +78,7 @@ class Vocabulary:
 
     codes: dict[str, int]  # word as written -> code > 0
     spelled: Ints  # code -> code of what is written instead; 0 unknown to the model, -1 dropped
+    folded: Ints  # code -> code of the word's class, or of the word itself
     pairs: Lookup  # two words -> as `spelled`
 
 
@@ -85,7 +86,8 @@ class Vocabulary:
 class Model:
     vocabulary: Vocabulary
     weights: Mapping[str, int]  # by feature, without the bias
-    features: tuple[Lookup, ...]  # of one, two and three words -> weight
+    single: Ints  # code -> weight of the word and of its class
+    features: tuple[Lookup, ...]  # of two and three words, as classes -> weight
     bias: int
     cue: npt.NDArray[np.bool_]  # code -> whether it is one of the words that the caller asked after
 
@@ -93,7 +95,8 @@ class Model:
 def vocabulary(wanted: list[str], spelling: Table) -> Vocabulary:
     """Codes for the wanted canonical words and for all words of the spelling table."""
     parts = {part for pair in spelling.pairs for part in pair}
-    codes = {word: i for i, word in enumerate(sorted({*wanted, *parts, *spelling.words, *spelling.drop}), 1)}
+    every = {*wanted, *parts, *spelling.words, *spelling.drop, *spelling.classes, *spelling.classes.values()}
+    codes = {word: i for i, word in enumerate(sorted(every), 1)}
 
     def code(spelled: str) -> int:
         first = spelled.split(" ")[0]  # of several words for one the model knows the first
@@ -101,7 +104,8 @@ def vocabulary(wanted: list[str], spelling: Table) -> Vocabulary:
 
     spelled = [_UNKNOWN, *(code(spelling.words.get(word, word)) for word in sorted(codes))]
     pairs: dict[tuple[int, ...], int] = {(codes[a], codes[b]): code(to) for (a, b), to in spelling.pairs.items()}
-    return Vocabulary(codes, np.array(spelled, np.int64), Lookup.of(pairs, 2, len(spelled)))
+    folded = [_UNKNOWN, *(codes[spelling.classes.get(word, word)] for word in sorted(codes))]
+    return Vocabulary(codes, np.array(spelled, np.int64), np.array(folded, np.int64), Lookup.of(pairs, 2, len(spelled)))
 
 
 def tokens(texts: pa.StringArray, known: Vocabulary) -> Tokens:
@@ -133,20 +137,28 @@ def _spelled(run: Tokens, known: Vocabulary) -> Tokens:
 def model(name: str, cues: frozenset[str] = frozenset()) -> Model:
     """The weights of a file of `data/`; its readings tell too which texts hold one of the cue words."""
     lines = (DATA / name).read_text(encoding="utf-8").splitlines()
-    weights = {
-        feature: int(weight) for feature, weight in (line.split("\t") for line in lines if not line.startswith("#"))
-    }
-    bias = weights.pop("")
+    pairs = (line.split("\t") for line in lines if not line.startswith("#"))
+    return weighed({feature: int(weight) for feature, weight in pairs}, cues)
+
+
+def weighed(by_feature: Mapping[str, int], cues: frozenset[str] = frozenset()) -> Model:
+    """A model of feature -> weight, the bias under the empty feature."""
+    weights = {feature: weight for feature, weight in by_feature.items() if feature}
     known = vocabulary([*cues, *(word for feature in weights for word in feature.split(" "))], table())
     size = len(known.spelled)
     coded = {tuple(known.codes[word] for word in feature.split(" ")): weight for feature, weight in weights.items()}
+    alone = np.zeros(size, np.int64)
+    for run, weight in coded.items():
+        if len(run) == 1:
+            alone[run[0]] = weight
+    classed = known.folded != np.arange(size)
     features = (
         Lookup.of({run: weight for run, weight in coded.items() if len(run) == length}, length, size)
-        for length in range(1, LONGEST + 1)
+        for length in range(2, LONGEST + 1)
     )
     cue = np.zeros(size, bool)
     cue[[known.codes[word] for word in sorted(cues)]] = True
-    return Model(known, weights, tuple(features), bias, cue)
+    return Model(known, weights, alone + alone[known.folded] * classed, tuple(features), by_feature[""], cue)
 
 
 @dataclass(frozen=True)
@@ -162,9 +174,10 @@ def read(texts: pa.StringArray, weights: Model) -> Reading:
     run = tokens(texts, weights.vocabulary)
     cue = np.zeros(len(texts), bool)
     cue[run.row[weights.cue[run.code]]] = True
-    sums = np.zeros(len(run.code), np.int64)  # for each word the weights of the features that begin with it
+    sums = weights.single[run.code]  # for each word the weights of the features that begin with it
+    classes = Tokens(weights.vocabulary.folded[run.code], run.row)
     for lookup in weights.features:
-        at, values = lookup.find(run)
+        at, values = lookup.find(classes)
         sums[at] += values
     return Reading(weights.bias + _worst(sums, run.row, len(texts)), cue)
 
@@ -196,10 +209,15 @@ def model_words(copy: Copy) -> list[tuple[str, int]]:
 
 
 def features(words: list[str]) -> Iterator[tuple[int, str]]:
-    """Runs of one to LONGEST words, each with where it begins."""
-    for i in range(len(words)):
-        for n in range(1, min(LONGEST, len(words) - i) + 1):
-            yield i, " ".join(words[i : i + n])
+    """Each word, its class, and runs of two to LONGEST words as classes, with where they begin."""
+    classes = table().classes
+    folded = [classes.get(word, word) for word in words]
+    for i, word in enumerate(words):
+        yield i, word
+        if folded[i] != word:
+            yield i, folded[i]
+        for n in range(2, min(LONGEST, len(words) - i) + 1):
+            yield i, " ".join(folded[i : i + n])
 
 
 def worst_stretch(copy: Copy, weights: Model) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from stages.screens._canonical import Copy, load
 NONE, MENTION, REVIEW, FLAG = range(4)
 LEVELS = ("none", "mention", "review", "flag")
 LEVELS_OF_RULES = {"mention": MENTION, "hint": REVIEW, "review": REVIEW, "flag": FLAG}
-NEVER = 10**9  # a score that no text has
 _BEFORE, _AFTER, _NEAR = 90, 90, 10  # characters to each side for suppressors; words to each side of a cue
 
 
@@ -28,7 +27,7 @@ class Rule:
     level: int
     pattern: str
     past: bool  # what it finds lies in the past
-    promote: int  # score from which a review becomes a flag; NEVER for a hint
+    hint: bool  # a review that no score makes a flag
 
     @functools.cached_property
     def anchor(self) -> re.Pattern[str]:
@@ -68,7 +67,7 @@ class Hit:
     start: int  # in the canonical text
     end: int
     past: bool
-    promote: int
+    hint: bool
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Rules:
         suppressor = self._suppressor(rule, start, end, text) if rule.level > MENTION else None
         level = MENTION if suppressor else rule.level
         past = suppressor.past if suppressor else rule.past
-        return Hit(rule.name, rule.category, level, start, end, past, rule.promote)
+        return Hit(rule.name, rule.category, level, start, end, past, rule.hint)
 
     def _suppressor(self, rule: Rule, start: int, end: int, text: str) -> Suppressor | None:
         left = text[max(0, start - _BEFORE) : start].rstrip(" ")
@@ -155,8 +154,7 @@ def rules() -> Rules:
 def _rule(name: str, category: str, entry: dict[str, Any], macros: dict[str, str]) -> Rule:
     level = entry.get("level", "flag") if category else "mention"
     pattern = rf" (?:{_expand(entry['match'], macros)})(?!\S)"  # a leading space: found fast
-    promote = NEVER if level == "hint" else entry.get("promote", -NEVER)
-    return Rule(name, category, LEVELS_OF_RULES[level], pattern, entry.get("past", False), promote)
+    return Rule(name, category, LEVELS_OF_RULES[level], pattern, entry.get("past", False), level == "hint")
 
 
 def _suppressor(entry: dict[str, Any], macros: dict[str, str]) -> Suppressor:

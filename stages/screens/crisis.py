@@ -2,9 +2,10 @@
 
 Two detectors in one pass. Rules (data/crisis.yaml) find anchors and say where; a linear model (data/crisis_weights.tsv)
 scores the worst stretch of words. A sure anchor flags. A weak one ("tired of living") flags where the score is at
-least `promote` (and at least what the rule itself asks for), and is for review otherwise, as is any text with a score
-of `review` or more. Negated, past, bereaved and informational anchors are mentions. A score of `alone` or more flags
-without a sure anchor; its evidence is the stretch of words that made the score (rule `model`), with no mention in it.
+least `promote`, and is for review otherwise, as is any text with a score of `review` or more. Negated, past, bereaved
+and informational anchors are mentions. A score of `alone` or more flags without a sure anchor; its evidence is the
+stretch of words that made the score (rule `model`), with no mention in it. Where nobody says "I" (news, advice), an
+anchor of the writer's own danger flags from `alone` on.
 
 Only the person is read: `input` and the user's turns, never an answer or a system text; and no record of a type in
 which somebody else writes (`Crisis.not_persons`: a clinician's case notes, an experiment).
@@ -19,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.params import Crisis
-from stages.screens._canonical import Copy, canonical
+from stages.screens._canonical import Copy, canonical, table
 from stages.screens._linear import Model, model, read, worst_stretch
 from stages.screens._rules import FLAG, LEVELS, MENTION, NONE, REVIEW, Hit, rules
 
-VERSION = 2
+VERSION = 3
 WEIGHTS = "crisis_weights.tsv"
 CATEGORIES = (
     "suicidal_active",
@@ -36,6 +37,7 @@ CATEGORIES = (
     "third_party_risk",
 )
 MODELLED = frozenset(CATEGORIES[:5])  # what the weights were taught
+OWN = MODELLED - {"method_request"}  # what one tells of oneself
 EVIDENCE = pa.struct(
     [
         pa.field("field", pa.string(), nullable=False),  # input or turns
@@ -139,7 +141,8 @@ def _verdicts(texts: pa.StringArray, weights: Model, params: Crisis) -> list[_Ve
 
 def _verdict(text: str, score: int, weights: Model, params: Crisis) -> _Verdict:
     copy = canonical(text)
-    hits = [_promoted(hit, score, params) for hit in rules().hits(copy)]
+    told = not table().first_person.isdisjoint(copy.words)
+    hits = [_weighed(hit, score, told, params) for hit in rules().hits(copy)]
     if score >= params.alone and not any(hit.level == FLAG for hit in hits):
         hits.extend(_by_model(copy, hits, weights))
     top = max((hit.level for hit in hits), default=NONE)
@@ -147,9 +150,14 @@ def _verdict(text: str, score: int, weights: Model, params: Crisis) -> _Verdict:
     return level, score, [(hit, copy.source(hit.start, hit.end)) for hit in hits if hit.level == top]
 
 
-def _promoted(hit: Hit, score: int, params: Crisis) -> Hit:
-    sure = hit.level == REVIEW and hit.category in MODELLED and score >= max(params.promote, hit.promote)
-    return replace(hit, level=FLAG) if sure else hit
+def _weighed(hit: Hit, score: int, told: bool, params: Crisis) -> Hit:
+    """The hit at the level that the score leaves it; `told` whether the writer speaks of themselves."""
+    if hit.level == REVIEW and hit.category in MODELLED and not hit.hint:
+        asked = params.promote if told else max(params.promote, params.alone)
+        return replace(hit, level=FLAG) if score >= asked else hit
+    if hit.level == FLAG and hit.category in OWN and not told and score < params.alone:
+        return replace(hit, level=REVIEW)
+    return hit
 
 
 def _by_model(copy: Copy, hits: list[Hit], weights: Model) -> list[Hit]:
@@ -159,7 +167,7 @@ def _by_model(copy: Copy, hits: list[Hit], weights: Model) -> list[Hit]:
         return []
     hinted = {hit.category for hit in hits if hit.level > MENTION} & MODELLED
     category = next((name for name in CATEGORIES if name in hinted), "suicidal_passive")
-    return [Hit("model", category, FLAG, start, end, past=False, promote=0)]
+    return [Hit("model", category, FLAG, start, end, past=False, hint=False)]
 
 
 def _at(text: Text, span: tuple[int, int], hit: Hit) -> dict[str, object]:

@@ -17,8 +17,8 @@ from benchmarks.screens_crisis_draw import READERS, distinct, labels
 from stages.params import Crisis
 from stages.record import TURN
 from stages.screens import crisis
-from stages.screens._canonical import DATA, canonical, load
-from stages.screens._linear import features, model, model_words, read
+from stages.screens._canonical import DATA, canonical, load, table
+from stages.screens._linear import WINDOW, features, model, model_words, read, weighed
 from stages.screens._rules import rules
 
 REAL = os.environ.get("MHDATA_REAL")
@@ -77,10 +77,29 @@ def test_categories(text: str, category: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "My children are the only reason I am not dead.",
+        "I don't want to die but I wouldn't mind if I did.",
+        "I plan on putting a bullet right through my head.",
+        "I just overdosed on all my pills.",
+        "I may as well be dead.",
+        "I wish my heart would just stop.",
+        "I think not being here at all would be better.",
+    ],
+)
+def test_indirect_wishes(text: str) -> None:
+    assert found(text)[0]["flag"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "I am at a point in life where nothing goes wrong.",
         "I have so many questions about the meaning of existence.",
         "A care home gives me a sense of control and a way out.",
         "I was stuck in traffic and it made me sad.",
+        "My marriage is unhappy and I don't have the strength to end it.",
+        "I had such a workout that I want to die.",
+        "I was depressed and suicidal at school.",
     ],
 )
 def test_what_only_sounds_like_an_anchor(text: str) -> None:
@@ -141,8 +160,25 @@ def test_thresholds_decide_about_weak_anchors_only() -> None:
         "none",
     ]
     assert crisis.screen(batch([weak]), Crisis(promote=-(10**6))).to_pylist()[0]["flag"]
-    asks_more = "I want this to be over."
-    assert crisis.screen(batch([asks_more]), Crisis(promote=-(10**6))).to_pylist()[0]["severity"] == "review"
+    hint = "I left a letter to whoever reads this."
+    assert crisis.screen(batch([hint]), Crisis(promote=-(10**6), alone=10**6)).to_pylist()[0]["severity"] == "review"
+
+
+def test_where_nobody_says_i_an_anchor_asks_for_the_score_that_flags_alone() -> None:
+    news, third = "Suicidal ideation among students rose.", "His sister wants to kill herself."
+    told = "I have suicidal ideation among other things."
+    high, low = Crisis(promote=-(10**6), alone=10**6), Crisis(promote=10**6, alone=-(10**6))
+    flags = [[value["flag"] for value in crisis.screen(batch([news, told, third]), p).to_pylist()] for p in (high, low)]
+    assert flags == [[False, True, True], [True, True, True]]
+    assert crisis.screen(batch([news]), high).to_pylist()[0]["severity"] == "review"
+
+
+def test_words_of_a_class_count_alike_beside_others() -> None:
+    members = {name: [word for word, of in table().classes.items() if of == name] for name in table().classes.values()}
+    assert {"DIE", "KILL", "SUIC"} <= set(members)
+    weights = weighed({"": -100, "DIE": 7, "WANT to DIE": 50, "died": 3})
+    texts = ["I want to die.", "I wanted to be dead", "we hoped to died", "a dying star"]
+    assert read(pa.array(texts), weights).score.tolist() == [-43, -93, -40, -93]
 
 
 def test_a_high_score_flags_alone_and_shows_its_words() -> None:
@@ -190,7 +226,7 @@ def test_model_and_rules_see_the_same_words(words: list[str]) -> None:
     sums = [0] * len(seen)
     for at, name in features(seen):
         sums[at] += weights.get(name, 0)
-    worst = max((sum(sums[i : i + 16]) for i in range(max(1, len(sums) - 15))), default=0)
+    worst = max((sum(sums[i : i + WINDOW]) for i in range(max(1, len(sums) - WINDOW + 1))), default=0)
     assert read(pa.array([text]), model(crisis.WEIGHTS)).score.tolist() == [weights[""] + worst]
 
 
@@ -233,7 +269,7 @@ def test_rule_file_is_whole() -> None:
 @needs_real
 @pytest.mark.slow
 def test_real_rows_held_out() -> None:
-    rows = list(cases("test", Path(str(REAL))))
+    rows = list(cases("sixth", Path(str(REAL))))
     rows = [row for row in rows if row.source != "counsel_chat"]
     gold = [row for row in rows if row.label == "flag"]
     flags = [row for row in rows if row.found["flag"]]
