@@ -1,6 +1,6 @@
 """Precision and recall of the crisis screen on real rows labelled by eye, and what the screens find in the whole files.
 
-    MHDATA_REAL=... python -m benchmarks.screens_crisis [dev|more|first|second|third|fourth|fifth|test] [--misses | --cost]
+    MHDATA_REAL=... python -m benchmarks.screens_crisis [dev|more|first|second|third|fourth|fifth|sixth|test] [--misses | --cost]
 
 Shares are weighed: a label counts as many rows as its stratum has for each one drawn (screens_crisis_draw). A row
 labelled `review` (a careful reader would ask) counts as no flag; `with review` is the precision if it did. Ratios only; the texts never leave memory, but for

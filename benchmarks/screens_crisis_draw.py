@@ -4,9 +4,9 @@
 
 Each source's distinct inputs stand in three strata by fixed word lists (strong words, cue words, neither), in order of a
 hash of the text. Draws are dealt from there one after the other: a new one takes of each stratum the first rows that no
-label knows yet. `dev` and `more` are to tune by; `first` to `fifth` were each read after a freeze of the rules and tuned
-by since; `test` was read after the last freeze and tuned by never. All but `test` of the CC0 posts train the model. A
-label's weight is rows of the stratum / rows drawn from it. The strata never follow the screen's own rules, so that the
+label knows yet. `dev` and `more` are to tune by; `first` to `sixth` were each read after a freeze of the rules and tuned
+by since; `test` is the one read after the last freeze and tuned by never. All but `test` of the CC0 posts train the
+model. A label's weight is rows of the stratum / rows drawn from it. The strata never follow the screen's own rules, so that the
 estimate stays unbiased when the rules change.
 """
 

@@ -52,21 +52,21 @@ def fold(key: str) -> int:
 
 
 def labelled(root: Path) -> Iterator[Labelled]:
-    """All labelled rows of known weight; where a stratum is labelled whole, those picked to learn from too."""
+    """All labelled rows of known weight; where nearly a whole stratum is labelled, those picked to learn from too."""
     for source, read in READERS.items():
         texts = distinct(list(read(root)))
         strata = {key: stratum(text) for key, text in texts.items()}
         sizes = Counter(strata.values())
         known = {row["text_sha256_16"]: row for row in labels() if row["source"] == source}
         known = {key: row for key, row in known.items() if key in texts}
-        drawn = {key: row for key, row in known.items() if row["weight"] or (source, strata[key]) in WHOLE}
+        drawn = {key: row for key, row in known.items() if row["weight"] or (source, strata[key]) in NEARLY_WHOLE}
         counts = Counter(strata[key] for key in drawn)
         for key, row in drawn.items():
             weight = sizes[strata[key]] / counts[strata[key]]
             yield Labelled(source, strata[key], fold(key), row["label"] == "flag", texts[key], weight)
 
 
-WHOLE = {("depression_reddit", "strong")}  # every post of it was drawn or picked
+NEARLY_WHOLE = {("depression_reddit", "strong")}  # nine in ten of its posts were drawn or picked
 
 
 def levels(cases: list[Labelled]) -> Ints:
