@@ -48,10 +48,11 @@ CUE = re.compile(
     r"|last"
     r"|done with|tired of|sick of|hospital|psych ward|crisis|hotline|note|safe|unsafe|danger\w*)\b"
 )
-SHARES = {  # source -> stratum -> rows of a draw; the strong ones of depression_reddit and Amod are all labelled
-    "depression_reddit": {"cue": 90, "neither": 40},
-    "epitome": {"strong": 60, "cue": 70, "neither": 30},
-    "amod_counseling": {"cue": 40},
+SHARES = {  # source -> stratum -> rows of a draw; no strong one is left
+    "depression_reddit": {"neither": 150},
+    "epitome": {"cue": 120, "neither": 60},
+    "amod_counseling": {"neither": 40},
+    "mentalchat16k": {"cue": 20, "neither": 20},
 }
 LABELS = Path(__file__).resolve().parents[1] / "tests/data/crisis/real_labels.jsonl"
 

@@ -140,9 +140,9 @@ class Pii(Screen, frozen=True, kw_only=True):
 class Crisis(Screen, frozen=True, kw_only=True):
     """Crisis in what the person wrote. Thresholds are scores of the linear model, in hundredths of a logit."""
 
-    promote: Score = -150  # from here a weak anchor is a flag
-    review: Score = -300  # from here a text is for review without any anchor
-    alone: Score = 200  # from here a text is a flag without a sure anchor
+    promote: Score = -200  # from here a weak anchor is a flag
+    review: Score = -340  # from here a text is for review without any anchor
+    alone: Score = 0  # from here a text is a flag without a sure anchor
     not_persons: tuple[str, ...] = ("behavioral-experiment", "clinical")  # types of record that nobody in need writes
 
 

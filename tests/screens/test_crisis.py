@@ -269,15 +269,15 @@ def test_rule_file_is_whole() -> None:
 @needs_real
 @pytest.mark.slow
 def test_real_rows_held_out() -> None:
-    rows = list(cases("sixth", Path(str(REAL))))
+    rows = list(cases("test", Path(str(REAL))))
     rows = [row for row in rows if row.source != "counsel_chat"]
     gold = [row for row in rows if row.label == "flag"]
     flags = [row for row in rows if row.found["flag"]]
     hits = sum(row.weight for row in gold if row.found["flag"])
-    assert len(rows) >= 300
-    assert hits / sum(row.weight for row in flags) >= 0.79
+    assert len(rows) >= 500
+    assert hits / sum(row.weight for row in flags) >= 0.86
     assert hits / sum(row.weight for row in gold) >= 0.83
-    assert sum(row.weight for row in gold if row.found["review"]) / sum(row.weight for row in gold) >= 0.94
+    assert sum(row.weight for row in gold if row.found["review"]) / sum(row.weight for row in gold) >= 0.97
 
 
 @needs_real
