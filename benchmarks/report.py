@@ -27,7 +27,7 @@ from benchmarks.project import ROOT, SOURCES, Project
 from stages import params
 
 OUT, NOTES = (Path(__file__).with_name(name) for name in ("README.md", "notes.md"))
-LARGE, SMALL, SCREENED = 1_000_000, 100_000, 20_000  # rows
+LARGEST, LARGE, SMALL, SCREENED = 3_000_000, 1_000_000, 100_000, 20_000  # rows
 OUTS = ("normalized", "quarantine", "merged", "split", "exports")
 STEPS = {  # the words of a stage -> the name of its row in a table
     **{("normalize", source): "normalize" for source in SOURCES},
@@ -187,16 +187,29 @@ def _best(bench: Bench, rows: int, name: str, first: Usage) -> Usage:
 
 
 def scale(bench: Bench) -> Iterator[str]:
-    small, large = bench.steps(SMALL, 1), bench.steps(LARGE, 1)
-    lines = []
-    for name, use in small.items():
-        per = [use.cpu / SMALL * 1e5, large[name].cpu / LARGE * 1e5]
-        lines.append(
-            f"{name} | {per[0]:.2f} | {per[1]:.2f} | {per[1] / per[0]:.2f} | {use.peak:.0f} | {large[name].peak:.0f}"
-        )
+    runs = {rows: bench.steps(rows, 1) for rows in (SMALL, LARGE, LARGEST)}
+    yield f"{LARGEST:,} rows are the largest corpus that this machine's disk held with all that is made of it"
+    yield f"({bench.size(LARGEST):,.0f} MB of upstream files). One worker."
+    yield ""
+    per = {rows: {name: use.cpu / rows * 1e5 for name, use in found.items()} for rows, found in runs.items()}
     yield from table(
-        f"stage, 1 worker | CPU s / 100k rows at {SMALL:,} | at {LARGE:,} | ratio | peak MB at {SMALL:,} | at {LARGE:,}",
-        lines,
+        "CPU s per 100k rows at | " + " | ".join(f"{rows:,}" for rows in runs) + f" | {LARGEST:,} to {LARGE:,}",
+        [
+            f"{name} | "
+            + " | ".join(f"{per[rows][name]:.2f}" for rows in runs)
+            + f" | {per[LARGEST][name] / per[LARGE][name]:.2f}"
+            for name in STEPS.values()
+        ],
+    )
+    yield ""
+    yield from table(
+        "peak MB at | " + " | ".join(f"{rows:,}" for rows in runs) + f" | {LARGEST:,} to {LARGE:,}",
+        [
+            f"{name} | "
+            + " | ".join(f"{found[name].peak:.0f}" for found in runs.values())
+            + f" | {runs[LARGEST][name].peak / runs[LARGE][name].peak:.2f}"
+            for name in STEPS.values()
+        ],
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.measure import Usage
 from benchmarks.pages import table
-from benchmarks.report import LARGE, SMALL, STEPS, Bench
+from benchmarks.report import LARGE, LARGEST, SMALL, STEPS, Bench
 from stages import normalize, split
 from stages.dedup import exact, links, spill, verify
 
@@ -47,7 +47,8 @@ def page(bench: Bench) -> str:
     )
     lines += _shuffle(bench)
     lines += ["## The model", ""]
-    lines += _model(bench, one, two, small, size)
+    lines += _model(one, two, small, size)
+    lines += _checked(bench.steps(LARGEST, 1), one, small)
     return "\n".join(lines) + "\n"
 
 
@@ -77,9 +78,25 @@ def _words_per_row(bench: Bench) -> float:
     return total / max(rows, 1)
 
 
-def _model(
-    bench: Bench, one: dict[str, Usage], two: dict[str, Usage], small: dict[str, Usage], size: float
-) -> list[str]:
+def _checked(largest: dict[str, Usage], one: dict[str, Usage], small: dict[str, Usage]) -> list[str]:
+    """What the model foretells of the largest run that was made, from the runs below it."""
+    times = LARGEST / LARGE
+    memory = one[NEAR].peak + _growth(one, small) / 1e6 * (LARGEST - LARGE)
+    rows = [
+        f"{name} | {use.cpu * times:.0f} | {largest[name].cpu:.0f} | {largest[name].cpu / (use.cpu * times):.2f}"
+        for name, use in one.items()
+    ]
+    rows.append(f"peak of {NEAR}, MB | {memory:.0f} | {largest[NEAR].peak:.0f} | {largest[NEAR].peak / memory:.2f}")
+    head = f"CPU s at {LARGEST:,} rows | by the model, from {LARGE:,} | measured | measured to model"
+    return ["## The model against the largest run", "", *table(head, rows)]
+
+
+def _growth(one: dict[str, Usage], small: dict[str, Usage]) -> float:
+    """Bytes a row by which the peak of merge grows."""
+    return max(0.0, one[NEAR].peak - small[NEAR].peak) * 1e6 / (LARGE - SMALL)
+
+
+def _model(one: dict[str, Usage], two: dict[str, Usage], small: dict[str, Usage], size: float) -> list[str]:
     """Hours and dollars for two targets."""
     bytes_row = size / LARGE
     found = []
@@ -99,7 +116,7 @@ def _model(
                 f"{alone / 3600:.1f} | {hours / 3600 * machines * PRICE:,.0f}"
             )
     lines = table("corpus | rows | CPU hours | machines | hours | of which one process alone | dollars", found)
-    growth = max(0.0, one[NEAR].peak - small[NEAR].peak) * 1e6 / (LARGE - SMALL)
+    growth = _growth(one, small)
     pages = [
         *lines,
         f"Prices: {PRICE} dollars an hour for {CORES} cores and {MEMORY / 1e9:.0f} GB. Ray's own cost is not in it (3 to 11 CPU s a stage with tasks, see",
@@ -107,7 +124,7 @@ def _model(
         "",
         "What breaks first, in this order:",
         "",
-        f"- **One process alone.** Split and the exports run in one process, and merge and normalize put their tables together in one:"
+        f"- **One process alone.** Workers make the rows of every stage, but one process puts each table and export together:"
         f" {_alone(one, two) * 1e9 / 3600:.0f} hours at a billion rows, one core of all that there are. Beyond about {_enough(one, two):.0f} cores"
         " more of them shorten nothing. The way on is a table of many files, so that workers write them whole.",
         f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {SMALL:,} to {LARGE:,} rows (links, pairs and clusters of"
