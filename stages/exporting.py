@@ -5,7 +5,6 @@ Units of the merged table become lines wherever the engine works on them; here t
 
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -82,6 +81,10 @@ class Rows(NamedTuple):
     sides: np.ndarray  # object
     lengths: np.ndarray  # int64
 
+    def emptied(self) -> Rows:
+        """The same without the rows."""
+        return self._replace(rows=self.rows.slice(0, 0))
+
 
 class Taken(NamedTuple):
     """What became of a unit's rows, and those that enter: as lines where the format has some."""
@@ -119,17 +122,27 @@ def _leave(spills: Path, job: Job, unit: Stretch) -> Taken:
     """As `_take`, but what was made is left in a file: text is not sent."""
     taken = _take(job, unit)
     with renamed(_spill(spills, unit.number)) as part, part.open("wb") as out:
-        pickle.dump(taken.made, out, pickle.HIGHEST_PROTOCOL)
-    return taken._replace(made=[])
+        for made in taken.made:
+            if isinstance(made, Lines):
+                out.write(made.data)
+            else:
+                with pa.ipc.new_stream(out, made.rows.schema) as stream:
+                    stream.write_batch(made.rows)
+    return taken._replace(made=[made.emptied() for made in taken.made])
 
 
-def _left(spills: Path, number: int) -> list[Lines | Rows]:
+def _left(spills: Path, taken: Taken) -> Iterator[Lines | Rows]:
     """What `_leave` has left of a unit; the file goes."""
-    path = _spill(spills, number)
+    path = _spill(spills, taken.number)
     with path.open("rb") as file:
-        made: list[Lines | Rows] = pickle.load(file)  # noqa: S301 - from our own worker
+        for made in taken.made:
+            if isinstance(made, Lines):
+                yield made._replace(data=file.read(int(made.ends[-1])))
+            else:
+                with pa.ipc.open_stream(file) as stream:
+                    (rows,) = stream  # to its end mark, behind which the next one begins
+                yield made._replace(rows=rows)
     path.unlink()
-    return made
 
 
 def _spill(spills: Path, number: int) -> Path:
@@ -199,7 +212,7 @@ class Run:
             take = partial(_take, job) if here(each) else partial(_leave, spills, job)
             for taken in each(take, entering.units()):
                 self._count(taken)
-                for made in taken.made if here(each) else _left(spills, taken.number):
+                for made in taken.made if here(each) else _left(spills, taken):
                     if isinstance(made, Rows):
                         writer.add(*made)
                     elif isinstance(writer, JsonLines):

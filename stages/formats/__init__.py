@@ -144,6 +144,10 @@ class Lines(NamedTuple):
     sides: np.ndarray  # object
     lengths: np.ndarray  # of the rows' texts, int64
 
+    def emptied(self) -> Lines:
+        """The same without the bytes."""
+        return self._replace(data=b"")
+
 
 class Shards:
     """A file of lines; beyond `limit` bytes several, named -00000-of-0000N. How it is cut depends on the lines alone.

@@ -42,7 +42,8 @@ def test_same_bytes_for_any_worker_count_and_stretch(
     monkeypatch.setattr(storage, "STRETCH", 1)
     assert len(list(storage.stretches(MERGED_TABLE))) == 9
     names = ("openai", "kto", "hub", "huggingface", "gemini")
-    for workers, formats in ((1, ALL), (2, names)):
+    for workers, size, formats in ((1, 1, ALL), (2, 1 << 20, names)):
+        monkeypatch.setattr(storage, "STRETCH", size)
         tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
         tree["engine"] = {"kind": "local", "workers": workers}
         Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
