@@ -83,7 +83,7 @@ class Rows(NamedTuple):
 
     def emptied(self) -> Rows:
         """The same without the rows."""
-        return self._replace(rows=self.rows.slice(0, 0))
+        return self._replace(rows=pa.RecordBatch.from_pylist([], self.rows.schema))
 
 
 class Taken(NamedTuple):

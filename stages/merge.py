@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from stages import deny, engine, errors, ledger, licenses, params, policy, record
 from stages.dedup import exact, near
 from stages.dedup.links import ANSWER, METHODS, NEAR, Links, Places, near_links
-from stages.engine import Each
+from stages.engine import Each, here
 from stages.engine.keys import KeySpill
 from stages.files import atomic, renamed, scratch
 from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
@@ -244,9 +244,12 @@ def _ids_at(parts: list[Part], places: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 class Rendered(NamedTuple):
-    """What one unit adds to each file. Its rows stand in files (`.arrow`, `.json`, `.csv`): text is not sent."""
+    """What one unit adds to each file."""
 
-    rows: Path
+    number: int
+    rows: pa.RecordBatch
+    json: pa.Buffer
+    csv: pa.Buffer
     evidence: pa.RecordBatch
     dropped: pa.RecordBatch
     account: Ledger
@@ -276,25 +279,18 @@ def _write(
         whole = ParquetSink(parquet, record.MERGED, published=True)
         array, cells = JsonArraySink(json), CsvSink(csv, record.PUBLIC)
         evidence = ParquetSink(duplicates, DUPLICATES, published=True)
-        left = ParquetSink(dropped, DROPPED, published=True)
-        for made in each(partial(_render, parts, spills), _rendering(parts, links, clusters)):
-            for batch in read_stream(made.rows):
-                whole.write(batch)
-            made.rows.unlink()
-            array.append(_taken(made.rows.with_suffix(".json")))
-            cells.append(_taken(made.rows.with_suffix(".csv")))
+        gone = ParquetSink(dropped, DROPPED, published=True)
+        render = partial(_render, parts) if here(each) else partial(_leave, spills, parts)
+        for left in each(render, _rendering(parts, links, clusters)):
+            made = left if here(each) else _left(spills, left)
+            whole.write(made.rows)
+            array.append(made.json)
+            cells.append(made.csv)
             evidence.write(made.evidence)
-            left.write(made.dropped)
+            gone.write(made.dropped)
             _add(accounts[made.account.source], made.account)
-        for sink in (whole, array, cells, evidence, left):
+        for sink in (whole, array, cells, evidence, gone):
             sink.close()
-
-
-def _taken(path: Path) -> pa.Buffer:
-    """What a file holds; the file goes."""
-    data = path.read_bytes()
-    path.unlink()
-    return pa.py_buffer(data)
 
 
 def _rendering(parts: list[Part], links: Links, clusters: Clusters) -> Iterator[Task]:
@@ -303,7 +299,7 @@ def _rendering(parts: list[Part], links: Links, clusters: Clusters) -> Iterator[
         yield Task(unit, links.removed.take(stop), links.stands_for.take(stop), clusters.between(start, stop))
 
 
-def _render(parts: list[Part], spills: Path, task: Task) -> Rendered:
+def _render(parts: list[Part], task: Task) -> Rendered:
     part = parts[task.unit.part]
     account = Ledger("merge", part.key)
     kept, evidence, dropped = [], [], []
@@ -314,21 +310,41 @@ def _render(parts: list[Part], spills: Path, task: Task) -> Rendered:
         evidence.append(_evidence(removed, part.key, parts))
         dropped.append(_dropped(batch, part.key))
         _account(account, batch, kept[-1], removed)
-    path = spills / f"{task.unit.number:06d}.arrow"
-    _spill_rows(_one(kept, record.MERGED), path)
-    return Rendered(path, _one(evidence, DUPLICATES), _one(dropped, DROPPED), account)
-
-
-def _spill_rows(rows: pa.RecordBatch, path: Path) -> None:
-    """Write what the rows add to each of the merged files."""
-    with renamed(path) as part, pa.OSFile(str(part), "wb") as out, pa.ipc.new_stream(out, rows.schema) as stream:
-        stream.write_batch(rows)
+    rows = _one(kept, record.MERGED)
     public = rows.select(list(record.PUBLIC))
-    with renamed(path.with_suffix(".json")) as part:
-        part.write_bytes(JsonArraySink.made(public))
     cells = public.set_column(public.schema.get_field_index("tags"), "tags", json_lists(public["tags"]))
-    with renamed(path.with_suffix(".csv")) as part:
-        part.write_bytes(CsvSink.made(cells))
+    return Rendered(
+        task.unit.number, rows, JsonArraySink.made(public), CsvSink.made(cells), _one(evidence, DUPLICATES),
+        _one(dropped, DROPPED), account,
+    )  # fmt: skip
+
+
+def _leave(spills: Path, parts: list[Part], task: Task) -> Rendered:
+    """As `_render`, but the rows are left in files: text is not sent."""
+    made = _render(parts, task)
+    arrow, json, csv = _spilled(spills, made.number)
+    with renamed(arrow) as part, pa.OSFile(str(part), "wb") as out, pa.ipc.new_stream(out, record.MERGED) as stream:
+        stream.write_batch(made.rows)
+    for path, data in ((json, made.json), (csv, made.csv)):
+        with renamed(path) as part:
+            part.write_bytes(data)
+    return made._replace(rows=_one([], record.MERGED), json=pa.py_buffer(b""), csv=pa.py_buffer(b""))
+
+
+def _left(spills: Path, made: Rendered) -> Rendered:
+    """With the rows that `_leave` has left; the files go."""
+    arrow, json, csv = paths = _spilled(spills, made.number)
+    (rows,) = read_stream(arrow)
+    made = made._replace(rows=rows, json=pa.py_buffer(json.read_bytes()), csv=pa.py_buffer(csv.read_bytes()))
+    for path in paths:
+        path.unlink()
+    return made
+
+
+def _spilled(spills: Path, number: int) -> tuple[Path, Path, Path]:
+    """The files of a unit: its rows in Arrow, JSON and CSV."""
+    arrow, json, csv = (spills / f"{number:06d}.{kind}" for kind in ("arrow", "json", "csv"))
+    return arrow, json, csv
 
 
 def _between(links: np.ndarray, start: int, stop: int) -> np.ndarray:

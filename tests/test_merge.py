@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +205,17 @@ def test_a_group_of_more_than_a_fifth_of_the_rows_is_told(project: Project) -> N
     assert "one group holds 41 of 120 rows of amod_counseling" in project.run("split").stdout
     build(project, amod_counseling=[pair(f"question {n // 2}", f"answer {n}") for n in range(120)])
     assert "one group holds" not in project.run("split").stdout
+
+
+def test_a_stage_whose_reader_has_gone_says_so_in_one_sentence(project: Project) -> None:
+    build(project, amod_counseling=[pair(f"question {n}", f"answer {n}") for n in range(5)])
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        words = [sys.executable, "-m", "stages.merge"]
+        done = subprocess.run(words, cwd=project.root, stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: what read this stage's output has ended") and done.stderr.count("\n") == 1
 
 
 def test_a_leak_fails_the_build(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from stages.errors import PipelineError, without_pandas
+from stages.errors import PipelineError, reuse_memory, without_pandas
 from stages.params import Engine
 
 Item = TypeVar("Item")
@@ -106,6 +106,7 @@ def _start_worker() -> None:
     """Ctrl-C is the parent's to handle, and a worker ends with its parent even when that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     without_pandas()
+    reuse_memory()
     if sys.platform == "linux":
         set_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
