@@ -136,7 +136,7 @@ def reuse_memory() -> None:
         with contextlib.suppress(AttributeError):  # a C library without mallopt
             mallopt = ctypes.CDLL(None).mallopt
             mallopt(_MMAP, 32 << 20)
-            mallopt(_TRIM, 128 << 20)
+            mallopt(_TRIM, 16 << 20)
 
 
 def run(main: Callable[..., None]) -> NoReturn:

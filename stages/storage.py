@@ -18,7 +18,7 @@ from stages import text
 from stages.errors import DamagedError, LawError
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
-STRETCH = 32 << 20  # bytes of a stretch, unless one row group has more
+STRETCH = 16 << 20  # bytes of a stretch, unless one row group has more
 
 
 class ParquetReader:

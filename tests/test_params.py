@@ -186,6 +186,7 @@ def test_policy_knows_what_the_screens_find() -> None:
 
     tags = yaml.safe_load((ROOT / "stages/screens/data/quality.yaml").read_text(encoding="utf-8"))
     found = {f"pii:{name}" for name in TYPES} | {f"quality:{tag}" for tag in (*tags, "short", "base64")}
+    found |= {f"rejected-{name}" for name in found if name.startswith("quality")}
     assert found <= set(params.FINDINGS)
 
 

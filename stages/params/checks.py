@@ -24,13 +24,16 @@ _STAGES = Path(__file__).parents[1]
 _KEY = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
+_QUALITY = (
+    "quality", "quality:base64", "quality:short", "quality:url", "quality:self_promotion", "quality:ai_disclaimer",
+    "quality:placeholder", "quality:moderator", "quality:glued_sentences", "quality:mojibake", "quality:html",
+)  # fmt: skip
 # What a rule of `policy` may name (stages/policy.py), beside `language:` with a declared code: a test compares.
 FINDINGS = (
     "pii", "pii:public", "pii:hint", "pii:email", "pii:url", "pii:card", "pii:ssn", "pii:medical_id", "pii:phone",
     "pii:ip", "pii:handle", "pii:birth_date", "pii:address", "pii:name",
     "crisis", "crisis-review", "crisis-unreferred",
-    "quality", "quality:base64", "quality:short", "quality:url", "quality:self_promotion", "quality:ai_disclaimer",
-    "quality:placeholder", "quality:moderator", "quality:glued_sentences", "quality:mojibake", "quality:html",
+    *_QUALITY, *(f"rejected-{name}" for name in _QUALITY),
     "language", "language:und",
 )  # fmt: skip
 
