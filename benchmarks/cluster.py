@@ -31,9 +31,11 @@ OUT = Path(__file__).with_name("cluster.md")
 KILLED = {  # the stages that are tasks, and their steps
     ("normalize", "mentalchat16k"): ("first_pass",),
     ("screen", "mentalchat16k"): ("screen_group",),
-    ("merge",): ("keys", "sketch", "collapse", "search", "verify", "render"),
+    ("merge",): ("keys", "sketch", "collapse", "search", "verify", "leave"),
+    ("split",): ("look",),
+    ("export", "openai"): ("leave",),
 }
-OUTS = ("normalized", "quarantine", "screened", "merged", "ledger")
+OUTS = ("normalized", "quarantine", "screened", "merged", "split", "exports", "ledger")
 
 
 @dataclass
@@ -57,7 +59,8 @@ class Watch:
 
 def stages(screens: bool) -> list[tuple[str, ...]]:
     names = [*SOURCES, *params.MADE]
-    return [*(("normalize", s) for s in SOURCES), *(("screen", s) for s in names if screens), ("merge",)]
+    whole: list[tuple[str, ...]] = [("merge",), ("split",), ("export", "openai")]
+    return [*(("normalize", s) for s in SOURCES), *(("screen", s) for s in names if screens), *whole]
 
 
 def local(folder: Path, rows: int | Path, screens: bool) -> Project:
