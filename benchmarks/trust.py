@@ -90,7 +90,7 @@ def flagged(project: Path) -> list[str]:
     seen = labels()
     rows = []
     for (key, name), ids in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):
-        right = [seen[key, name][id] for id in ids if id in seen.get((key, name), {})]
+        right = [seen[key, name][id] for id in ids[:LOOKED_AT] if id in seen.get((key, name), {})]
         precision = f"{sum(right)} of {len(right)}" if right else "not looked at"
         rows.append(f"{name} | {key} | {len(ids)} | {len(ids) / counts[key]:.1%} | {precision}")
     return table("finding | source | rows | share of its rows | right of those looked at", rows)

@@ -142,7 +142,7 @@ class Crisis(Screen, frozen=True, kw_only=True):
 
     promote: Score = -200  # from here a weak anchor is a flag
     review: Score = -340  # from here a text is for review without any anchor
-    alone: Score = 0  # from here a text is a flag without a sure anchor
+    alone: Score = 100  # from here a text is a flag without a sure anchor
     not_persons: tuple[str, ...] = ("behavioral-experiment", "clinical")  # types of record that nobody in need writes
 
 

@@ -275,7 +275,7 @@ def test_real_rows_held_out() -> None:
     flags = [row for row in rows if row.found["flag"]]
     hits = sum(row.weight for row in gold if row.found["flag"])
     assert len(rows) >= 500
-    assert hits / sum(row.weight for row in flags) >= 0.86
+    assert hits / sum(row.weight for row in flags) >= 0.87
     assert hits / sum(row.weight for row in gold) >= 0.83
     assert sum(row.weight for row in gold if row.found["review"]) / sum(row.weight for row in gold) >= 0.97
 
