@@ -84,14 +84,13 @@ def candidates(door: Door, unit: Stretch) -> Iterator[Candidates]:
 
     Raises LawError if the two hold other rows.
     """
-    start = unit.row
+    if not unit.rows:
+        return
+    split = _whole(pa.Table.from_batches(read_rows(SPLIT_TABLE, unit.row, unit.row + unit.rows, ["id", "side"])))
     with ParquetReader(MERGED_TABLE) as file:
         for group in unit.groups:
             keys = _read(file, group, KEYS, KEYS)
-            if not len(keys):
-                continue
-            sides = _whole(pa.Table.from_batches(read_rows(SPLIT_TABLE, start, start + len(keys), ["id", "side"])))
-            start += len(keys)
+            sides, split = split.slice(0, len(keys)), split.slice(len(keys))
             if not sides["id"].equals(keys["id"]):
                 raise LawError("the split holds other rows than the merged table: run `dvc repro` again")
             on = sides["side"].to_pylist()

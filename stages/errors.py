@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import NoReturn
+from typing import Any, NoReturn
 
 DONE, FAILED, USAGE, REFUSED, ENDPOINT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -36,8 +36,11 @@ class UnansweredError(SourceError):
     """An endpoint gave no answer, however often it was asked. `what` is the sentence without the mend."""
 
     def __init__(self, what: str, mend: str) -> None:
-        self.what = what
+        self.what, self._mend = what, mend
         super().__init__(f"{what}; {mend}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # from a worker to its parent
+        return type(self), (self.what, self._mend)
 
 
 class LawError(PipelineError):
@@ -48,10 +51,14 @@ class DamagedError(PipelineError):
     """A file that a stage wrote is torn, empty or of another shape: who changed or cut it, no stage can know."""
 
     def __init__(self, path: PurePath, why: str) -> None:
+        self._of = path, why
         self.what = f"{path} is damaged ({why})"
         stored = path.parts[-4:-2] == ("files", "md5")  # an object of DVC's cache, which a git revision is read from
         again = "remove it, then `dvc pull` or `dvc repro` puts it back"
         super().__init__(f"{self.what}: {again if stored else 'run `dvc repro`, which makes it anew'}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # from a worker to its parent
+        return type(self), self._of
 
 
 class RefusedError(PipelineError):
@@ -160,8 +167,9 @@ def run(main: Callable[..., None]) -> NoReturn:
     try:
         main(*words)
     except BrokenPipeError:
-        print("error: what read this stage's output has ended: run it again without a pipe", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at the end says it again
+        with contextlib.suppress(BrokenPipeError):  # nobody may read the errors either
+            print("error: what read this stage's output has ended: run it again without a pipe", file=sys.stderr)
+        _hush()
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted: run `dvc repro` to go on where it stopped", file=sys.stderr)
@@ -173,4 +181,15 @@ def run(main: Callable[..., None]) -> NoReturn:
         print(f"error: {text}", file=sys.stderr)
         sys.unraisablehook = lambda _: None  # an open writer would say the same again when it is thrown away
         sys.exit(error.code if isinstance(error, PipelineError) else FAILED)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the work is done, whoever was to hear of it
+        _hush()
     sys.exit(DONE)
+
+
+def _hush() -> None:
+    """Send what is still to be said to nobody: Python's last flush would complain of a reader that has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

@@ -6,7 +6,7 @@ Units of the merged table become lines wherever the engine works on them; here t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,17 @@ import pyarrow as pa
 from stages import entering, formats, mixture, params, tokens
 from stages.engine import Each, here, started
 from stages.entering import Candidates, Door
-from stages.files import renamed, scratch, sha256
+from stages.files import renamed, sha256
 from stages.formats import JsonLines, Lines, Made
-from stages.layout import EXPORTS, MERGED_TABLE
+from stages.layout import MERGED_TABLE
 from stages.ledger import Ledger
 from stages.licenses import travel
 from stages.mixture import Histogram, Plan
 from stages.params import Engine, Export, Service
-from stages.storage import Stretch
+from stages.storage import Stretch, row_bytes
 from stages.tokens import Lengths
 
+PART = 32 << 20  # bytes of rows that are made at once, however often a mixture repeats them
 MIXED = ("chat", "single")  # kinds of export that a mixture shapes
 
 
@@ -87,14 +88,14 @@ class Rows(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What became of a unit's rows, and those that enter: as lines where the format has some."""
+    """What became of a unit's rows, and what is left of those that enter in its file: their sizes and sides."""
 
     number: int
     counts: Counter[tuple[str, str, str | None]]  # source, side, reason (None: it enters) -> rows
     mix: dict[str, Counter[str]]  # source -> rows and units of training
     lengths: dict[str, Lengths]  # by side
     tally: travel.Tally
-    made: list[Lines | Rows]
+    left: list[Lines | Rows]
 
 
 def sides_of(module: formats.Module) -> Sequence[str]:
@@ -103,39 +104,41 @@ def sides_of(module: formats.Module) -> Sequence[str]:
     return sides
 
 
-def _take(job: Job, unit: Stretch) -> Taken:
-    """Take a unit's rows as often as the plan wants each."""
+def _take(job: Job, put: Callable[[Lines | Rows], None], unit: Stretch) -> Taken:
+    """Take a unit's rows as often as the plan wants each; `put` is given them, a part at a time."""
     taken = Taken(unit.number, Counter(), {}, {}, travel.Tally(), [])
     writer = job.module.writer(Path(), job.settings) if hasattr(job.module, "convert") else None
     lines = writer.lines if isinstance(writer, JsonLines) else Rows
     for found in job.candidates(unit):
         taken.counts.update(zip(found.sources, found.on, found.reasons.tolist(), strict=True))
-        rows = _repeated(job, found, taken)
-        if len(rows.sides):
+        for rows in _repeated(job, found, taken):
             for side in sorted(set(rows.sides)):
                 taken.lengths.setdefault(side, Lengths()).add(rows.lengths[rows.sides == side])
-            taken.made.append(lines(*rows))
+            put(lines(*rows))
     return taken
 
 
 def _leave(spills: Path, job: Job, unit: Stretch) -> Taken:
     """As `_take`, but what was made is left in a file: text is not sent."""
-    taken = _take(job, unit)
     with renamed(_spill(spills, unit.number)) as part, part.open("wb") as out:
-        for made in taken.made:
+        left: list[Lines | Rows] = []
+
+        def put(made: Lines | Rows) -> None:
             if isinstance(made, Lines):
                 out.write(made.data)
             else:
                 with pa.ipc.new_stream(out, made.rows.schema) as stream:
                     stream.write_batch(made.rows)
-    return taken._replace(made=[made.emptied() for made in taken.made])
+            left.append(made.emptied())
+
+        return _take(job, put, unit)._replace(left=left)
 
 
 def _left(spills: Path, taken: Taken) -> Iterator[Lines | Rows]:
     """What `_leave` has left of a unit; the file goes."""
     path = _spill(spills, taken.number)
     with path.open("rb") as file:
-        for made in taken.made:
+        for made in taken.left:
             if isinstance(made, Lines):
                 yield made._replace(data=file.read(int(made.ends[-1])))
             else:
@@ -149,10 +152,10 @@ def _spill(spills: Path, number: int) -> Path:
     return spills / f"{number:06d}.rows"
 
 
-def _repeated(job: Job, found: Candidates, taken: Taken) -> Rows:
-    """The rows as often as the plan wants each; one that it leaves out is accounted for as rejected."""
+def _repeated(job: Job, found: Candidates, taken: Taken) -> Iterator[Rows]:
+    """The rows as often as the plan wants each, PART bytes at a time; one that it leaves out is counted as rejected."""
     if not len(found.sides):
-        return Rows(found.rows, found.sides, found.lengths)
+        return
     sources = _sources(found)
     place = np.arange(len(sources))
     if job.plan:
@@ -169,7 +172,9 @@ def _repeated(job: Job, found: Candidates, taken: Taken) -> Rows:
         mine = place[train & (sources[place] == source)]
         amount = {"rows": len(mine), job.settings.unit: int(found.lengths[mine].sum())}
         taken.mix.setdefault(source, Counter()).update(amount)
-    return Rows(found.rows.take(pa.array(place)), found.sides[place], found.lengths[place])
+    part = row_bytes(found.rows)[place].cumsum() // PART
+    for some in np.split(place, np.flatnonzero(np.diff(part)) + 1) if len(place) else ():
+        yield Rows(found.rows.take(pa.array(some)), found.sides[some], found.lengths[some])
 
 
 def _weighed(job: Job, unit: Stretch) -> Histogram:
@@ -206,17 +211,25 @@ class Run:
         writer = self._module.writer(folder, self._settings)
         if self._module.KIND == "register":
             return writer.close()
-        with scratch(EXPORTS / f"{self._name}-rows") as spills, started(engine, MERGED_TABLE.stat().st_size) as each:
+        tokens.counter(self._settings.tokenizer)  # what it lacks is told before workers start
+
+        def put(made: Lines | Rows) -> None:
+            if isinstance(made, Rows):
+                writer.add(*made)
+            elif isinstance(writer, JsonLines):
+                writer.put(made)
+
+        spills = folder / ".rows"
+        spills.mkdir()
+        with started(engine, MERGED_TABLE.stat().st_size) as each:
             self._plan = self._planned(each)
             job = Job(self._name, self._settings, self._plan)
-            take = partial(_take, job) if here(each) else partial(_leave, spills, job)
+            take = partial(_take, job, put) if here(each) else partial(_leave, spills, job)
             for taken in each(take, entering.units()):
                 self._count(taken)
-                for made in taken.made if here(each) else _left(spills, taken):
-                    if isinstance(made, Rows):
-                        writer.add(*made)
-                    elif isinstance(writer, JsonLines):
-                        writer.put(made)
+                for made in () if here(each) else _left(spills, taken):
+                    put(made)
+        spills.rmdir()
         return self._fit(writer.close())
 
     @property

@@ -18,7 +18,7 @@ from stages import text
 from stages.errors import DamagedError, LawError
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
-STRETCH = 16 << 20  # bytes of a stretch, unless one row group has more
+STRETCH, GROUPS = 16 << 20, 4  # a stretch ends at either: bytes of its row groups, which say little of like texts
 
 
 class ParquetReader:
@@ -77,19 +77,20 @@ class Stretch(NamedTuple):
     number: int
     groups: range
     row: int  # number of its first row
+    rows: int
 
 
 def stretches(path: Path) -> Iterator[Stretch]:
-    """All rows of a table, about STRETCH bytes at a time. Raises DamagedError."""
+    """All rows of a table, at most STRETCH bytes or GROUPS row groups at a time. Raises DamagedError."""
     with ParquetReader(path) as file:
         sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
         rows = file.groups()
     number = first = row = 0
     while first < len(rows):
         last = first + 1
-        while last < len(rows) and sum(sizes[first : last + 1]) <= STRETCH:
+        while last < min(len(rows), first + GROUPS) and sum(sizes[first : last + 1]) <= STRETCH:
             last += 1
-        yield Stretch(number, range(first, last), row)
+        yield Stretch(number, range(first, last), row, sum(rows[first:last]))
         number, row, first = number + 1, row + sum(rows[first:last]), last
 
 

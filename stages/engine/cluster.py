@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 
 RETRIES = 10  # of a task whose node or process was lost
 PATIENCE = 5.0  # seconds for a first answer of the cluster
+RANKS = "TIKTOKEN_CACHE_DIR"  # see stages.tokens
 
 
 @contextlib.contextmanager
@@ -95,8 +96,9 @@ def _driver(engine: Engine) -> Any:
     import ray
 
     path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
-    sort = {name: os.environ[name] for name in (SORT,) if name in os.environ}  # Ray's workers load numpy before us
-    environment = {"env_vars": {"PYTHONPATH": path, **sort}}
+    # Ray's workers load numpy before us; the rank files of a tokenizer stand on the shared file system
+    passed = {SORT: os.environ.get(SORT), RANKS: os.path.abspath(os.environ[RANKS]) if RANKS in os.environ else None}
+    environment = {"env_vars": {"PYTHONPATH": path, **{name: value for name, value in passed.items() if value}}}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     except (ConnectionError, RuntimeError, ValueError) as error:

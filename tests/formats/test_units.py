@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stages import engine, export, storage
-from stages.errors import LawError
+from stages import engine, export, exporting, storage
+from stages.errors import DamagedError, LawError
 from stages.layout import EXPORTS, LEDGER, MERGED_TABLE
 from tests.formats.exporting import ALL, exported, pair, row, write_tables
 
@@ -31,19 +31,19 @@ def digests() -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, MIX])
+@pytest.mark.parametrize(("settings", "part"), [({}, 1 << 20), (MIX, 1)])
 def test_same_bytes_for_any_worker_count_and_stretch(
-    exported: Any, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+    exported: Any, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], part: int
 ) -> None:
     exported(rows(), "all", **settings)
+    monkeypatch.setattr(exporting, "PART", part)
     whole = digests()
     assert len(whole) > 60
     write_tables(rows(), group=16)
-    monkeypatch.setattr(storage, "STRETCH", 1)
-    assert len(list(storage.stretches(MERGED_TABLE))) == 9
     names = ("openai", "kto", "hub", "huggingface", "gemini")
     for workers, size, formats in ((1, 1, ALL), (2, 1 << 20, names)):
         monkeypatch.setattr(storage, "STRETCH", size)
+        assert len(list(storage.stretches(MERGED_TABLE))) == (9 if size == 1 else 3)
         tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
         tree["engine"] = {"kind": "local", "workers": workers}
         Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -61,3 +61,21 @@ def test_a_split_of_other_rows_stops_the_export(exported: Any) -> None:
         MERGED_TABLE.write_bytes(merged)
         with pytest.raises(LawError, match=says):
             export.main("openai")
+
+
+@pytest.mark.slow
+def test_a_torn_table_is_the_same_sentence_from_a_worker(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported(rows(40), "openai")
+    data = MERGED_TABLE.read_bytes()
+    MERGED_TABLE.write_bytes(data[:100] + bytes(len(data) - 4100) + data[-4000:])
+    monkeypatch.setattr(engine, "SMALL", 0)
+    said = []
+    for workers in (1, 2):
+        tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        tree["engine"] = {"kind": "local", "workers": workers}
+        Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+        with pytest.raises(DamagedError) as found:
+            export.main("openai")
+        said.append(str(found.value))
+    assert said[0] == said[1] and str(MERGED_TABLE) in said[0]
+    assert not [path for path in EXPORTS.rglob("*") if path.name.endswith((".rows", ".part"))]
