@@ -198,7 +198,7 @@ def scale(bench: Bench) -> Iterator[str]:
             f"{name} | "
             + " | ".join(f"{per[rows][name]:.2f}" for rows in runs)
             + f" | {per[LARGEST][name] / per[LARGE][name]:.2f}"
-            for name in STEPS.values()
+            for name in dict.fromkeys(STEPS.values())
         ],
     )
     yield ""
@@ -208,7 +208,7 @@ def scale(bench: Bench) -> Iterator[str]:
             f"{name} | "
             + " | ".join(f"{found[name].peak:.0f}" for found in runs.values())
             + f" | {runs[LARGEST][name].peak / runs[LARGE][name].peak:.2f}"
-            for name in STEPS.values()
+            for name in dict.fromkeys(STEPS.values())
         ],
     )
 
