@@ -26,7 +26,7 @@ import pyarrow as pa
 import yaml
 
 from benchmarks.screens_crisis_draw import READERS, distinct, labels, stratum
-from benchmarks.screens_crisis_train import rows, train
+from benchmarks.screens_crisis_train import Floats, Ints, rows, train
 from stages.params import Crisis
 from stages.screens import _canonical, _linear, _rules, crisis
 from stages.screens._canonical import canonical
@@ -38,9 +38,6 @@ GRID = [
     Crisis(promote=promote, alone=alone)
     for promote, alone in itertools.product((-300, -200, -150, -50), (-100, -50, 0, 50, 100, 200))
 ]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

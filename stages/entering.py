@@ -72,11 +72,12 @@ class Candidates(NamedTuple):
     lengths: np.ndarray  # of their texts, int64
 
 
-def units() -> Iterator[Stretch]:
+def units() -> list[Stretch]:
     """All rows of the merged table. Raises LawError if the split has more rows or fewer."""
-    if row_count(SPLIT_TABLE) != row_count(MERGED_TABLE):
+    found = list(stretches(MERGED_TABLE))
+    if row_count(SPLIT_TABLE) != sum(unit.rows for unit in found):
         raise LawError("the split holds more rows or fewer than the merged table: run `dvc repro` again")
-    return stretches(MERGED_TABLE)
+    return found
 
 
 def candidates(door: Door, unit: Stretch) -> Iterator[Candidates]:

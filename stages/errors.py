@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 DONE, FAILED, USAGE, REFUSED, ENDPOINT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -169,7 +169,7 @@ def run(main: Callable[..., None]) -> NoReturn:
     except BrokenPipeError:
         with contextlib.suppress(BrokenPipeError):  # nobody may read the errors either
             print("error: what read this stage's output has ended: run it again without a pipe", file=sys.stderr)
-        _hush()
+        hush(sys.stdout, sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted: run `dvc repro` to go on where it stopped", file=sys.stderr)
@@ -184,12 +184,12 @@ def run(main: Callable[..., None]) -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the work is done, whoever was to hear of it
-        _hush()
+        hush(sys.stdout, sys.stderr)
     sys.exit(DONE)
 
 
-def _hush() -> None:
+def hush(*streams: TextIO) -> None:
     """Send what is still to be said to nobody: Python's last flush would complain of a reader that has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         os.dup2(nowhere, stream.fileno())

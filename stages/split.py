@@ -87,9 +87,9 @@ class Looked(NamedTuple):
 def _look(merged: Path, split: Split, guard: Decontaminate, stretch: Stretch) -> Looked:
     """The keys and sides of the rows of a stretch. Rows with a question of a benchmark are held back."""
     benchmarks = contamination.load(guard.benchmarks)
-    texts = ["type", "turns", *COMPARED] if benchmarks.names else ["input"]
+    texts = ["source", "type", "turns", *COMPARED] if benchmarks.names else ["input"]
     keys, clustered, sources, hits = [], [], [], []
-    for batch in read_stretch(merged, stretch, list(dict.fromkeys(["source", "group", "cluster", *texts]))):
+    for batch in read_stretch(merged, stretch, ["group", "cluster", *texts]):
         keys.append(_keys(batch["input"], batch["group"]))
         keys[-1]["side"] = sides_of(batch["group"], split)
         if benchmarks.names:

@@ -150,7 +150,7 @@ def _run(args: list[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _interrupted()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush is quiet
+        errors.hush(sys.stdout)
         return errors.DONE
     except Exception as error:
         if _heard:
