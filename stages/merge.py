@@ -27,6 +27,7 @@ from stages.files import atomic, renamed, scratch
 from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
 from stages.ledger import Ledger
 from stages.params import Merge, Params, Source
+from stages.splice import Splice
 from stages.storage import (
     CsvSink,
     JsonArraySink,
@@ -34,9 +35,9 @@ from stages.storage import (
     aligned,
     group_rows,
     json_lists,
+    parquet_file,
     read_batches,
     read_rows,
-    read_stream,
     row_count,
 )
 
@@ -247,7 +248,7 @@ class Rendered(NamedTuple):
     """What one unit adds to each file."""
 
     number: int
-    rows: pa.RecordBatch
+    parquet: pa.Buffer
     json: pa.Buffer
     csv: pa.Buffer
     evidence: pa.RecordBatch
@@ -276,20 +277,21 @@ def _write(
         atomic(MERGED / "duplicates.parquet") as duplicates,
         atomic(MERGED / "dropped.parquet") as dropped,
     ):
-        whole = ParquetSink(parquet, record.MERGED, published=True)
+        table = Splice(parquet)
+        table.add_file(pa.BufferReader(parquet_file(_one([], record.MERGED))), parquet)  # the schema, where no row is
         array, cells = JsonArraySink(json), CsvSink(csv, record.PUBLIC)
         evidence = ParquetSink(duplicates, DUPLICATES, published=True)
         gone = ParquetSink(dropped, DROPPED, published=True)
         render = partial(_render, parts) if here(each) else partial(_leave, spills, parts)
         for left in each(render, _rendering(parts, links, clusters)):
             made = left if here(each) else _left(spills, left)
-            whole.write(made.rows)
+            table.add_file(pa.BufferReader(made.parquet), parquet)
             array.append(made.json)
             cells.append(made.csv)
             evidence.write(made.evidence)
             gone.write(made.dropped)
             _add(accounts[made.account.source], made.account)
-        for sink in (whole, array, cells, evidence, gone):
+        for sink in (table, array, cells, evidence, gone):
             sink.close()
 
 
@@ -314,37 +316,33 @@ def _render(parts: list[Part], task: Task) -> Rendered:
     public = rows.select(list(record.PUBLIC))
     cells = public.set_column(public.schema.get_field_index("tags"), "tags", json_lists(public["tags"]))
     return Rendered(
-        task.unit.number, rows, JsonArraySink.made(public), CsvSink.made(cells), _one(evidence, DUPLICATES),
-        _one(dropped, DROPPED), account,
+        task.unit.number, parquet_file(rows), JsonArraySink.made(public), CsvSink.made(cells),
+        _one(evidence, DUPLICATES), _one(dropped, DROPPED), account,
     )  # fmt: skip
 
 
 def _leave(spills: Path, parts: list[Part], task: Task) -> Rendered:
-    """As `_render`, but the rows are left in files: text is not sent."""
+    """As `_render`, but what goes into the files is left in files: text is not sent."""
     made = _render(parts, task)
-    arrow, json, csv = _spilled(spills, made.number)
-    with renamed(arrow) as part, pa.OSFile(str(part), "wb") as out, pa.ipc.new_stream(out, record.MERGED) as stream:
-        stream.write_batch(made.rows)
-    for path, data in ((json, made.json), (csv, made.csv)):
+    empty = pa.py_buffer(b"")
+    for path, data in zip(_spilled(spills, made.number), (made.parquet, made.json, made.csv), strict=True):
         with renamed(path) as part:
             part.write_bytes(data)
-    return made._replace(rows=_one([], record.MERGED), json=pa.py_buffer(b""), csv=pa.py_buffer(b""))
+    return made._replace(parquet=empty, json=empty, csv=empty)
 
 
 def _left(spills: Path, made: Rendered) -> Rendered:
-    """With the rows that `_leave` has left; the files go."""
-    arrow, json, csv = paths = _spilled(spills, made.number)
-    (rows,) = read_stream(arrow)
-    made = made._replace(rows=rows, json=pa.py_buffer(json.read_bytes()), csv=pa.py_buffer(csv.read_bytes()))
+    """With what `_leave` has left; the files go."""
+    paths = _spilled(spills, made.number)
+    parts = [pa.py_buffer(path.read_bytes()) for path in paths]
     for path in paths:
         path.unlink()
-    return made
+    return made._replace(parquet=parts[0], json=parts[1], csv=parts[2])
 
 
-def _spilled(spills: Path, number: int) -> tuple[Path, Path, Path]:
-    """The files of a unit: its rows in Arrow, JSON and CSV."""
-    arrow, json, csv = (spills / f"{number:06d}.{kind}" for kind in ("arrow", "json", "csv"))
-    return arrow, json, csv
+def _spilled(spills: Path, number: int) -> list[Path]:
+    """The files of a unit: its rows as Parquet, JSON and CSV."""
+    return [spills / f"{number:06d}.{kind}" for kind in ("parquet", "json", "csv")]
 
 
 def _between(links: np.ndarray, start: int, stop: int) -> np.ndarray:

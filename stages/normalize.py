@@ -12,20 +12,22 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages import engine, errors, ledger, params, readers, record, sources, text
+from stages import engine, errors, ledger, params, readers, record, sources, storage, text
+from stages.engine import Each
 from stages.engine.keys import KeySpill, hash128, hexes, run_starts
 from stages.errors import SourceError
 from stages.files import atomic, read_json, renamed, scratch
 from stages.layout import LEDGER, NORMALIZED, QUARANTINE, RAW
 from stages.ledger import Ledger
 from stages.params import Source
+from stages.splice import Splice
 from stages.storage import ParquetSink, read_stream
 
 SMALL = 1000  # rows; a smaller file fails only when all of it is rejected
@@ -63,13 +65,17 @@ def main(key: str) -> None:
     with scratch(NORMALIZED / f"{key}.parquet") as folder:
         size = sum(entry["bytes"] for entry in receipt["files"])
         first = functools.partial(_first_pass, source=source, receipt=receipt)
+        account = Ledger("normalize", key)
         with engine.started(settings.engine, size) as each:
             done = list(each(first, _tasks(key, receipt, folder)))
-        account = Ledger("normalize", key)
-        _check_files(key, done, source)
-        with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:
-            _collect_rejects(done, quarantine, account)
-            _second_pass(key, source, receipt, [d.task.spill for d in done], folder, records, quarantine, account)
+            _check_files(key, done, source)
+            spills = [d.task.spill for d in done]
+            with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:
+                _collect_rejects(done, quarantine, account)
+                if not spills or hasattr(sources.load(key), "gather"):
+                    _gather(key, source, receipt, spills, folder, records, quarantine, account)
+                else:
+                    account.rows_out = _renumber(each, key, spills, folder, records)
         ledger.write(LEDGER / "normalize" / f"{key}.json", account)
 
 
@@ -317,37 +323,69 @@ def _collect_rejects(done: list[Done], quarantine: Path, account: Ledger) -> Non
 # --- second pass: ids, and what needs several rows --------------------------------------------------------
 
 
-def _second_pass(
+class Some(NamedTuple):
+    """Units side by side; the places (from their first row) and numbers of the rows that equal earlier ones."""
+
+    spills: list[Path]
+    places: np.ndarray
+    numbers: np.ndarray
+
+
+def _renumber(each: Each, key: str, spills: list[Path], folder: Path, records: Path) -> int:
+    """Write the records of all units; a row that others before it equal gets the id of its number. Gives the rows."""
+    table, rows = Splice(records), 0
+    for part, count in each(functools.partial(_renumbered, key), _some(spills, *_numbers(spills, folder))):
+        table.add(part)
+        part.unlink()
+        rows += count
+    table.close()
+    return rows
+
+
+def _some(spills: list[Path], places: np.ndarray, numbers: np.ndarray) -> Iterator[Some]:
+    """All units, so many at a time that they fill a row group."""
+    first = row = rows = 0
+    for place, path in enumerate(spills, 1):
+        rows += path.with_suffix(".keys").stat().st_size // KEY.itemsize
+        if rows - row >= storage.ROWS or place == len(spills):
+            start, stop = np.searchsorted(places, [row, rows])
+            yield Some(spills[first:place], places[start:stop] - row, numbers[start:stop])
+            first, row = place, rows
+
+
+def _renumbered(key: str, some: Some) -> tuple[Path, int]:
+    """The records of some units as a Parquet file beside their spills, and its rows."""
+    part = some.spills[0].with_suffix(".parquet")
+    place = 0
+    with renamed(part) as out:
+        sink = ParquetSink(out, record.SCHEMA)
+        for path in some.spills:
+            identity, done = np.fromfile(path.with_suffix(".keys"), KEY), 0
+            for batch in read_stream(path):
+                own = _number_of((some.places, some.numbers), place, len(batch))
+                again = np.flatnonzero(own)
+                if len(again):
+                    ids = _ids(key, identity[done + again], own[again])
+                    mask = pa.array(own > 0)
+                    batch = batch.set_column(0, record.SCHEMA.field("id"), pc.replace_with_mask(batch["id"], mask, ids))
+                sink.write(batch)
+                place, done = place + len(batch), done + len(batch)
+        sink.close()
+    return part, place
+
+
+def _gather(
     key: str, source: Source, receipt: dict[str, Any], spills: list[Path], folder: Path,
     records: Path, quarantine: Path, account: Ledger,
 ) -> None:  # fmt: skip
+    """Write the records that the source's `gather` makes of the drafts of all units."""
     numbers = _numbers(spills, folder)
     sink = ParquetSink(records, record.SCHEMA)
     with quarantine.open("ab") as rejects:
-        if spills and hasattr(sources.load(key), "gather"):
-            batches = _gathered(key, source, receipt, spills, folder, numbers, rejects, account)
-        else:
-            batches = _renumbered(key, spills, numbers)
-        for batch in batches:
+        for batch in _gathered(key, source, receipt, spills, folder, numbers, rejects, account) if spills else ():
             sink.write(batch)
             account.rows_out += len(batch)
     sink.close()
-
-
-def _renumbered(key: str, spills: list[Path], numbers: tuple[np.ndarray, np.ndarray]) -> Iterator[pa.RecordBatch]:
-    """The records of all units; a row that others before it equal gets the id of its number."""
-    place = 0
-    for path in spills:
-        identity, done = np.fromfile(path.with_suffix(".keys"), KEY), 0
-        for batch in read_stream(path):
-            own = _number_of(numbers, place, len(batch))
-            again = np.flatnonzero(own)
-            if len(again):
-                ids = _ids(key, identity[done + again], own[again])
-                mask = pa.array(own > 0)
-                batch = batch.set_column(0, record.SCHEMA.field("id"), pc.replace_with_mask(batch["id"], mask, ids))
-            yield batch
-            place, done = place + len(batch), done + len(batch)
 
 
 def _gathered(

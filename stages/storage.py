@@ -175,7 +175,7 @@ class ParquetSink:
     `published` adds the page index and content-defined chunks that the Hub's viewer and storage like.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, *, published: bool = False) -> None:
+    def __init__(self, path: Path | pa.NativeFile, schema: pa.Schema, *, published: bool = False) -> None:
         self._writer = pq.ParquetWriter(
             path, schema, compression="zstd", compression_level=1,
             write_page_index=published, use_content_defined_chunking=published,
@@ -196,17 +196,27 @@ class ParquetSink:
             self._rows += stop - start
             self._bytes += int(sizes[stop - 1]) - before
             if self._rows >= ROWS or self._bytes >= BYTES:
-                self._flush()
+                self.cut()
             start = stop
 
-    def _flush(self) -> None:
+    def cut(self) -> None:
+        """End the row group."""
         if self._pending:
             self._writer.write_table(pa.Table.from_batches(self._pending, self._schema).combine_chunks())
         self._pending, self._rows, self._bytes = [], 0, 0
 
     def close(self) -> None:
-        self._flush()
+        self.cut()
         self._writer.close()
+
+
+def parquet_file(rows: pa.RecordBatch) -> pa.Buffer:
+    """A published Parquet file of these rows, to be spliced with others."""
+    with pa.BufferOutputStream() as out:
+        sink = ParquetSink(out, rows.schema, published=True)
+        sink.write(rows)
+        sink.close()
+        return out.getvalue()
 
 
 class JsonArraySink:
