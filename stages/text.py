@@ -128,6 +128,8 @@ _CONTROL = "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u0080-\u009f\ufeff]"
 # Outside these ranges a text may change under NFC; inside it cannot.
 _MAYBE_NOT_NFC = "[^\x00-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\ufe0f\U0001f300-\U0001fa6f]"
 
+_NO_CONTROL = np.isin(np.arange(32), [0, 9, 10, 13])  # NUL parts the texts; CR is another repair's
+
 REPAIRS = ("newlines", "controls", "nfc", "edges")
 
 
@@ -156,9 +158,9 @@ def repair(
 def _has_controls(joined: bytes) -> bool:
     """Whether `_CONTROL` may match: by the bytes that its characters start with."""
     data = np.frombuffer(joined, np.uint8)
-    low = data < 32
-    tabs = np.count_nonzero(data == 9) + np.count_nonzero(data == 10) + np.count_nonzero(data == 13)
-    if np.count_nonzero(low) > tabs + np.count_nonzero(data == 0) or b"\x7f" in joined or b"\xef\xbb\xbf" in joined:
+    low = data[np.flatnonzero(data < 32)]
+    mark = b"\xef" in joined and b"\xef\xbb\xbf" in joined  # one byte is sought 40 times faster than three
+    if mark or b"\x7f" in joined or not _NO_CONTROL[low].all():
         return True
     return b"\xc2" in joined and bool((data[np.flatnonzero(data == 0xC2) + 1] < 0xA0).any())
 
