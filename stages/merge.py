@@ -7,6 +7,7 @@ sources, then file, then row.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,9 +21,10 @@ import pyarrow.compute as pc
 
 from stages import deny, engine, errors, ledger, licenses, params, policy, record
 from stages.dedup import exact, near
+from stages.dedup.clusters import Together
 from stages.dedup.links import ANSWER, METHODS, NEAR, Links, Places, near_links
 from stages.engine import Each, here
-from stages.engine.keys import KeySpill
+from stages.engine.keys import KeySpill, PlaceSpill, run_starts
 from stages.files import atomic, renamed, scratch
 from stages.layout import MERGED, MERGED_TABLE, NORMALIZED, SCREENED
 from stages.ledger import Ledger
@@ -105,13 +107,9 @@ def main() -> None:
     total = sum(account.rows_in for account in accounts.values())
     size = sum(_records(key).stat().st_size for key in order)
     with scratch(MERGED_TABLE) as folder, engine.started(settings.engine, size) as each:
-        places = Places(total)
-        links = Links(folder, total)
-        _find_exact(each, parts, places, links, folder)
-        found = _find_near(each, parts, settings.merge, places, folder)
-        links.close(_near_links(parts, found, places, settings.merge))
-        _write(each, parts, links, _clusters(parts, places, found), folder, accounts)
-    for name, count in found.counts.items():
+        links, clusters, counts = _compare(each, parts, settings.merge, total, folder)
+        _write(each, parts, links, clusters, folder, accounts)
+    for name, count in counts.items():
         print(f"near-duplicates: {name} {count}")
     ledger.write_folder("merge", accounts)
 
@@ -159,6 +157,17 @@ def _judged(parts: list[Part], unit: Unit, columns: list[str] | None = None) -> 
 # --- duplicates ----------------------------------------------------------------------------------------------
 
 
+def _compare(
+    each: Each, parts: list[Part], settings: Merge, total: int, folder: Path
+) -> tuple[Links, Clusters, dict[str, int]]:
+    """What the duplicates come to, on disk, by place: nothing that grows with the rows stays in memory."""
+    places, links = Places(total), Links(folder, total)
+    _find_exact(each, parts, places, links, folder)
+    found = _find_near(each, parts, settings, places, folder)
+    links.close(_near_links(parts, found, places, settings))
+    return links, _clusters(parts, places, found.together, folder), found.counts
+
+
 def _find_exact(each: Each, parts: list[Part], places: Places, links: Links, folder: Path) -> None:
     """Put the links of exact duplicates into `links`, and mark in `places` the rows that stay so far."""
     keys = KeySpill(folder / "exact", exact.KEY)
@@ -194,7 +203,9 @@ def _find_near(each: Each, parts: list[Part], settings: Merge, places: Places, f
         for _ in each(partial(_sketch, parts, spills), taken):
             pass
     rules = near.Rules(_fraction(settings.remove), _fraction(settings.together), settings.short, settings.answers)
-    return near.find(spills, rules, each)
+    found = near.find(spills, rules, each)
+    shutil.rmtree(spills)  # as large as the corpus
+    return found
 
 
 def _sketch(parts: list[Part], spills: Path, work: tuple[Unit, np.ndarray]) -> None:
@@ -241,6 +252,42 @@ def _ids_at(parts: list[Part], places: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return high, low
 
 
+# A row that must stand on one side of the split with others: its cluster, what says which row is the first of it, and
+# the row's place; and the row by its place, with the id of the first of its cluster.
+MEMBER = np.dtype([("hi", "u8"), ("part", "u2"), ("id_hi", "u8"), ("id_lo", "u8"), ("place", "i8")])
+CLUSTER = np.dtype([("place", "i8"), ("id_hi", "u8"), ("id_lo", "u8")])
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: no two clusters share a product
+
+
+class Clusters(PlaceSpill):
+    """Rows that must stand on one side of the split (dtype CLUSTER)."""
+
+    def __init__(self, folder: Path, total: int) -> None:
+        super().__init__(folder / "clusters", CLUSTER, total)
+
+
+def _clusters(parts: list[Part], places: Places, together: Together, folder: Path) -> Clusters:
+    members, number = KeySpill(folder / "members", MEMBER), 0
+    for order, part in enumerate(parts if together.any() else ()):
+        place = part.start
+        for batch in read_batches(_records(part.key), ["id"]):
+            compared = np.flatnonzero(places.taken[place : place + len(batch)])
+            rows, firsts = together.between(number, number + len(compared))
+            own = compared[rows - number]
+            found = np.empty(len(rows), MEMBER)
+            found["hi"], found["part"], found["place"] = firsts.astype(np.uint64) * _SPREAD, order, place + own
+            found["id_hi"], found["id_lo"] = exact.id_parts(batch["id"].take(pa.array(own)))
+            members.add(found)
+            place, number = place + len(batch), number + len(compared)
+    clusters = Clusters(folder, places.taken.size)
+    for found in members.partitions():
+        named = np.empty(len(found), CLUSTER)
+        named["place"], first = found["place"], found[run_starts(found, ("hi",))]
+        named["id_hi"], named["id_lo"] = first["id_hi"], first["id_lo"]
+        clusters.add(named)
+    return clusters
+
+
 # --- what is written -------------------------------------------------------------------------------------------
 
 
@@ -262,7 +309,7 @@ class Task(NamedTuple):
     unit: Unit
     removed: np.ndarray
     stands_for: np.ndarray
-    clusters: Clusters
+    clusters: np.ndarray  # CLUSTER
 
 
 def _write(
@@ -297,8 +344,8 @@ def _write(
 
 def _rendering(parts: list[Part], links: Links, clusters: Clusters) -> Iterator[Task]:
     for unit in _units(parts, 1):
-        start, stop = (parts[unit.part].start + row for row in (unit.start, unit.stop))
-        yield Task(unit, links.removed.take(stop), links.stands_for.take(stop), clusters.between(start, stop))
+        stop = parts[unit.part].start + unit.stop
+        yield Task(unit, links.removed.take(stop), links.stands_for.take(stop), clusters.take(stop))
 
 
 def _render(parts: list[Part], task: Task) -> Rendered:
@@ -354,7 +401,9 @@ def _one(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
     return pa.concat_batches([pa.RecordBatch.from_pylist([], schema), *batches])
 
 
-def _kept(part: Part, batch: Batch, removed: np.ndarray, stands_for: np.ndarray, clusters: Clusters) -> pa.RecordBatch:
+def _kept(
+    part: Part, batch: Batch, removed: np.ndarray, stands_for: np.ndarray, clusters: np.ndarray
+) -> pa.RecordBatch:
     """The rows that stay: redacted and tagged, with what they may enter and the ids they stand for."""
     stays = batch.stays
     stays[removed["place"] - batch.place] = False
@@ -366,7 +415,7 @@ def _kept(part: Part, batch: Batch, removed: np.ndarray, stands_for: np.ndarray,
     counts = np.bincount(stands_for["place"] - batch.place, minlength=len(rows))
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
     enters = policy.enters(part.source.enters, batch.verdict.held)
-    cluster = clusters.names(batch.place, len(rows))
+    cluster = _cluster_of(_between(clusters, batch.place, batch.place + len(rows)), batch.place, len(rows))
     columns = [*rows.columns, enters, pa.ListArray.from_arrays(offsets, ids), cluster]
     return pa.RecordBatch.from_arrays(columns, schema=record.MERGED).filter(pa.array(stays))
 
@@ -399,34 +448,12 @@ def _dropped(batch: Batch, key: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=DROPPED)
 
 
-@dataclass(frozen=True)
-class Clusters:
-    """Rows that must stand on one side of the split, by place, and the id of the first of the cluster of each."""
-
-    places: np.ndarray
-    high: np.ndarray
-    low: np.ndarray
-
-    def between(self, start: int, stop: int) -> Clusters:
-        """Those of the rows from one place to another."""
-        first, last = np.searchsorted(self.places, [start, stop])
-        return Clusters(self.places[first:last], self.high[first:last], self.low[first:last])
-
-    def names(self, place: int, count: int) -> pa.Array:
-        """The cluster of each of `count` rows from `place` on; null for a row on its own."""
-        start, stop = np.searchsorted(self.places, [place, place + count])
-        names: list[str | None] = [None] * count
-        for at, name in zip(self.places[start:stop], _ids(self.high[start:stop], self.low[start:stop]), strict=True):
-            names[at - place] = name
-        return pa.array(names, pa.string())
-
-
-def _clusters(parts: list[Part], places: Places, found: near.Found) -> Clusters:
-    firsts = places.of(found.together)
-    every = np.unique(firsts)
-    high, low = _ids_at(parts, every)
-    at = np.searchsorted(every, firsts)
-    return Clusters(places.of(found.rows), high[at], low[at])
+def _cluster_of(clusters: np.ndarray, place: int, count: int) -> pa.Array:
+    """The cluster of each of `count` rows from `place` on; null for a row on its own."""
+    names: list[str | None] = [None] * count
+    for at, name in zip(clusters["place"].tolist(), _ids(clusters["id_hi"], clusters["id_lo"]), strict=True):
+        names[at - place] = name
+    return pa.array(names, pa.string())
 
 
 # --- account ---------------------------------------------------------------------------------------------------

@@ -220,10 +220,16 @@ def search(
     return find(folder, rules or Rules())
 
 
+def together(found: Found) -> dict[int, int]:
+    """The rows that must stay with others, and the smallest row of the cluster of each."""
+    rows, firsts = found.together.between(0, found.counts["rows"])
+    return dict(zip(rows.tolist(), firsts.tolist(), strict=True))
+
+
 def groups(found: Found) -> set[frozenset[int]]:
     """The clusters that must stay together."""
     members = defaultdict(set)
-    for row, label in zip(found.rows.tolist(), found.together.tolist(), strict=True):
+    for row, label in together(found).items():
         members[label].add(row)
     return {frozenset(rows) for rows in members.values()}
 
@@ -263,7 +269,7 @@ def planted(folder: Path, texts: list[list[str]], kind: str) -> tuple[float, flo
     rows: list[Row] = [(" ".join(words), "", None) for words in texts]
     rows += [(EDITS[kind](draw, words), "", None) for words in texts]
     found = search(folder, rows)
-    label = dict(zip(found.rows.tolist(), found.together.tolist(), strict=True))
+    label = together(found)
     size = len(texts)
     gone = set(found.near.row.tolist())
     side = sum(label.get(size + n, -1) == label.get(n, -2) for n in range(size))

@@ -15,9 +15,10 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from stages.dedup.spill import OF_VIEW, RESPONSE, Spill, ranges
 
 WIDE, HEADS, AGAIN, NEXT = 64, 8, 8, 8
 ENTRIES = 1 << 21  # keys sorted at once
+CUT = 1 << 18  # keys cut into ranges at once
 PIECE = 1 << 21  # pairs written at once
 SPAN = 1 << 18  # pairs compared by one task
 _LOW = np.uint64(0xFFFFFFFF)
@@ -89,30 +91,53 @@ def _range(high: np.ndarray, rows: int) -> np.ndarray:
     return (high.astype(np.uint64) * np.uint64(passes(rows))) >> _32
 
 
-def search(folder: Path, view: int, band: int, turn: int) -> tuple[int, int]:
-    """Write the pairs of one band of one view, one range of keys; return how many, and how many rows were cut short."""
-    spill = Spill(folder)
-    entries = _entries(spill, view, band, turn)
-    entries.sort()
-    starts, sizes = _buckets(entries >> _32)
-    positions = (entries & _LOW).astype(np.int64)
-    wide = sizes > WIDE
-    cut = np.zeros(1, np.int64)
-    found = _all_pairs(positions, starts[~wide], sizes[~wide])
-    divided = _divide(spill, view, band, positions, starts[wide], sizes[wide], cut)
-    return _save(folder, view, f"{band:02d}-{turn:04d}", chain(found, divided)), int(cut[0])
+def search(folder: Path, view: int, band: int) -> tuple[int, int]:
+    """Write the pairs of one band of one view; return how many, and how many rows were cut short."""
+    spill, cut = Spill(folder), np.zeros(1, np.int64)
+    return _save(folder, view, f"{band:02d}", _proposed(spill, view, band, cut)), int(cut[0])
 
 
-def _entries(spill: Spill, view: int, band: int, turn: int) -> np.ndarray:
-    """(key << 32) | position of the rows that look for others."""
-    parts = [np.zeros(0, np.uint64)]
-    whole = passes(spill.rows) == 1
+def _proposed(spill: Spill, view: int, band: int, cut: np.ndarray) -> Iterator[np.ndarray]:
+    for entries in _ranges(spill, view, band):
+        entries.sort()
+        starts, sizes = _buckets(entries >> _32)
+        positions = (entries & _LOW).astype(np.int64)
+        wide = sizes > WIDE
+        yield from _all_pairs(positions, starts[~wide], sizes[~wide])
+        yield from _divide(spill, view, band, positions, starts[wide], sizes[wide], cut)
+
+
+def _ranges(spill: Spill, view: int, band: int) -> Iterator[np.ndarray]:
+    """(key << 32) | position of the rows that look for others, one range of keys at a time."""
+    turns = passes(spill.rows)
+    if turns == 1:
+        yield np.concatenate([np.zeros(0, np.uint64), *_entries(spill, view, band)])
+        return
+    bounds = np.arange(1, turns, dtype=np.uint64) * np.uint64((1 << 32) // turns) << _32
+    with ExitStack() as stack:
+        files = [stack.enter_context(TemporaryFile(dir=spill.folder)) for _ in range(turns)]
+        for entries in _entries(spill, view, band):
+            entries.sort()
+            for file, part in zip(files, np.split(entries, np.searchsorted(entries, bounds)), strict=True):
+                part.tofile(file)
+        for file in files:
+            file.seek(0)
+            yield np.fromfile(file, np.uint64)
+
+
+def _entries(spill: Spill, view: int, band: int) -> Iterator[np.ndarray]:
+    """The entries of as many blocks of rows as make a piece."""
+    parts: list[np.ndarray] = []
+    size = 0
     with (spill.folder / f"leads-{view}").open("rb") as file:
         for first, keys in spill.keys(view, band):
-            leads = np.frombuffer(file.read(len(keys)), np.uint8) > 0
-            mine = np.flatnonzero(leads if whole else leads & (_range(keys, spill.rows) == turn))
+            mine = np.flatnonzero(np.frombuffer(file.read(len(keys)), np.uint8))
             parts.append((keys[mine].astype(np.uint64) << _32) | (mine + first).astype(np.uint64))
-    return np.concatenate(parts)
+            size += len(mine)
+            if size >= CUT:
+                yield np.concatenate(parts)
+                parts, size = [], 0
+    yield np.concatenate([np.zeros(0, np.uint64), *parts])
 
 
 def _buckets(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

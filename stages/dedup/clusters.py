@@ -39,6 +39,33 @@ class Forest:
             np.minimum.at(self._parent, np.maximum(first, second), np.minimum(first, second))
 
 
+class Together:
+    """Which of the rows 0 to n - 1 must stay together: 5 bytes a row, however many links there are."""
+
+    def __init__(self, rows: int) -> None:
+        self._forest, self._linked = Forest(rows), np.zeros(rows, bool)
+
+    def add(self, links: np.ndarray) -> None:
+        """Take links: the numbers of two rows each, shape (2, n)."""
+        self._forest.union(*links)
+        self._linked[links.reshape(-1)] = True
+
+    def any(self) -> bool:
+        """Whether any row must stay with another."""
+        return bool(self._linked.any())
+
+    def between(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the rows from `start` to `stop` that are linked, and the smallest row of the cluster of each.
+
+        >>> rows = Together(9)
+        >>> rows.add(np.array([[7, 3], [5, 7]]))
+        >>> [part.tolist() for part in rows.between(4, 9)]
+        [[5, 7], [3, 3]]
+        """
+        rows = start + np.flatnonzero(self._linked[start:stop])
+        return rows, self._forest.find(rows)
+
+
 class Joined(NamedTuple):
     """Rows that leave: the row that stays in their place, and the pair (its index) by which each joined."""
 

@@ -41,7 +41,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.dedup import candidates
-from stages.dedup.clusters import components, joined
+from stages.dedup.clusters import Together, joined
 from stages.dedup.compare import reaches
 from stages.dedup.minhash import BANDS
 from stages.dedup.spill import RESPONSE, VIEWS, WHOLE, Spill, Writer
@@ -69,8 +69,7 @@ class Found(NamedTuple):
     near: Removed
     answers: Removed  # rows that share an answer with `kept`; they leave only if the rules say drop
     same_answers: np.ndarray  # PAIR: responses that reach `remove` under inputs that do not
-    rows: np.ndarray  # positions of all rows that are in a cluster of two or more, ascending ...
-    together: np.ndarray  # ... and the position of the lowest rank in the cluster of each
+    together: Together  # which rows must stay together
     counts: dict[str, int]
     rules: Rules
 
@@ -101,28 +100,26 @@ def find(folder: Path, rules: Rules, each: Each = map) -> Found:
     counts = dict.fromkeys(("same", "candidates", "cut_short", "compared"), 0) | {"rows": spill.rows}
     for number in each(partial(_collapse, folder, rules.short), VIEWS):
         counts["same"] += number
-    turns = range(candidates.passes(spill.rows))
-    for number, cut in each(partial(_search, folder), [(v, b, t) for v in VIEWS for b in range(BANDS) for t in turns]):
+    for number, cut in each(partial(_search, folder), [(view, band) for view in VIEWS for band in range(BANDS)]):
         counts["candidates"] += number
         counts["cut_short"] += cut
     tasks = [(view, *span) for view in VIEWS for span in candidates.spans(folder, view, spill.rows)]
     found: dict[int, list[np.ndarray]] = {view: [np.zeros(0, PAIR)] for view in VIEWS}
-    links = [np.zeros((2, 0), np.int64)]
+    together = Together(spill.rows)
     for made in each(partial(verify, folder, rules), tasks):
         found[made.view].append(made.close)
-        links.append(made.links)
+        together.add(made.links)
         counts["compared"] += made.compared
-    near, answers, link = np.concatenate(found[WHOLE]), np.concatenate(found[RESPONSE]), np.concatenate(links, axis=1)
-    return _conclude(
-        _Order(spill, near["a"], near["b"], answers["a"], answers["b"], *link), near, answers, link, rules, counts
-    )
+    near, answers = np.concatenate(found[WHOLE]), np.concatenate(found[RESPONSE])
+    order = _Order(spill, near["a"], near["b"], answers["a"], answers["b"])
+    return Found(*_conclude(order, near, answers, rules), together, counts, rules)
 
 
 def _collapse(folder: Path, short: int, view: int) -> int:
     return candidates.collapse(folder, view, short)
 
 
-def _search(folder: Path, task: tuple[int, int, int]) -> tuple[int, int]:
+def _search(folder: Path, task: tuple[int, int]) -> tuple[int, int]:
     return candidates.search(folder, *task)
 
 
@@ -140,18 +137,16 @@ class _Order:
 
 
 def _conclude(
-    order: _Order, near: np.ndarray, answers: np.ndarray, links: np.ndarray, rules: Rules, counts: dict[str, int]
-) -> Found:
+    order: _Order, near: np.ndarray, answers: np.ndarray, rules: Rules
+) -> tuple[Removed, Removed, np.ndarray]:
+    """The first three fields of what was found."""
     inter, union = (answers[name].astype(np.int64) for name in ("input_inter", "input_union"))
     reworded = answers[~reaches(inter, union, rules.remove)]
     gone = _removed(order, near)
     # Near pairs link as well, so that the row that stays of an answer is one that stays at all.
     answered = _removed(order, np.concatenate([near, reworded]))
     stays = ~np.isin(answered.row, gone.row)
-    answered = Removed(*(part[stays] for part in answered))
-    members, lowest = (order.positions[part] for part in components(order.numbers(links[0]), order.numbers(links[1])))
-    ascending = np.argsort(members)
-    return Found(gone, answered, reworded, members[ascending], lowest[ascending], counts, rules)
+    return gone, Removed(*(part[stays] for part in answered)), reworded
 
 
 def _removed(order: _Order, pairs: np.ndarray) -> Removed:

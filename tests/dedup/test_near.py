@@ -36,6 +36,7 @@ from tests.near_oracle import (
     search,
     sentence,
     swapped,
+    together,
 )  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_what_stays_together_is_what_comparing_all_pairs_would_join(tmp_path: Pa
     oracle, found = Oracle(rows, RULES), search(tmp_path, rows)
     made, wanted = groups(found), clusters(oracle.alike(HALF))
     assert all(any(group <= whole for whole in wanted) for group in made)
-    label = dict(zip(found.rows.tolist(), found.together.tolist(), strict=True))
+    label = together(found)
     apart = {pair for pair in oracle.alike(HALF) if label.get(pair[0], -1) != label.get(pair[1], -2)}
     assert not apart & oracle.alike(MOST)
     assert len(apart) <= 0.01 * len(oracle.alike(HALF))
@@ -76,7 +77,7 @@ def test_what_stays_together_is_what_comparing_all_pairs_would_join(tmp_path: Pa
 def test_no_two_parts_hold_a_pair_that_reaches_the_bound_of_removal(tmp_path_factory, seed: int) -> None:
     rows = corpus(seed, families=12)
     found = search(tmp_path_factory.mktemp("law"), rows)
-    label = dict(zip(found.rows.tolist(), found.together.tolist(), strict=True))
+    label = together(found)
     for a, b in Oracle(rows, RULES).alike(MOST):
         assert label.get(a, -1) == label.get(b, -2), (rows[a], rows[b])
 
@@ -215,7 +216,12 @@ def test_any_order_of_rows_gives_the_same(tmp_path: Path, seed: int) -> None:
 
 
 def digest(found) -> str:
-    arrays = [*found.near, *found.answers, found.rows, found.together, np.sort(found.same_answers)]
+    arrays = [
+        *found.near,
+        *found.answers,
+        *found.together.between(0, found.counts["rows"]),
+        np.sort(found.same_answers),
+    ]
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
 
@@ -229,7 +235,7 @@ def test_batches_units_and_the_order_of_tasks_have_no_say(tmp_path: Path, monkey
     assert digest(search(tmp_path / "b", rows, sizes=(1, 7, 64))) == expected
     assert digest(search(tmp_path / "c", rows, units=5, sizes=(3, 50))) == expected
     assert digest(find(tmp_path / "a", RULES, backwards)) == expected
-    for name, value in (("ENTRIES", 20), ("PIECE", 50), ("SPAN", 40)):
+    for name, value in (("ENTRIES", 20), ("CUT", 7), ("PIECE", 50), ("SPAN", 40)):
         monkeypatch.setattr(candidates, name, value)
     assert digest(search(tmp_path / "d", rows, units=2)) == expected
 
@@ -342,7 +348,7 @@ def test_one_very_long_row_passes(tmp_path: Path) -> None:
 def test_no_rows_and_no_units(tmp_path: Path) -> None:
     assert find(tmp_path, RULES).removed.tolist() == []
     found = search(tmp_path / "empty", [])
-    assert (found.removed.tolist(), found.rows.tolist()) == ([], [])
+    assert (found.removed.tolist(), together(found)) == ([], {})
 
 
 # --- files -------------------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ def test_no_two_clusters_hold_a_pair_that_reaches_the_bound_of_removal(tmp_path:
     rows = [row for source in sources for row in source(real)]
     found = search(tmp_path, rows, removable=[removable] * len(rows))
     side = -1 - np.arange(len(rows))
-    side[found.rows] = found.together
+    rows_of, firsts = found.together.between(0, len(rows))
+    side[rows_of] = firsts
     wholes = ["\n".join(part or "" for part in row) for row in rows]
     for texts in ([row[0] for row in rows], wholes):
         pairs = Counter(
