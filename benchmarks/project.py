@@ -16,17 +16,29 @@ import yaml
 from benchmarks import corpus
 from benchmarks.measure import Usage, run
 from stages import params, record
+from stages.layout import MERGED_TABLE
 
 ROOT = Path(__file__).parents[1]
 CODE = ("stages", "mhdata", "data/deny.txt", "data/benchmarks", "dvc.yaml", "pipelines")
 SOURCES = tuple(corpus.SHARES)
+SPENT = {  # the words of a stage -> what no later stage reads once it has run
+    **{("normalize", source): (f"data/raw/{source}", f"data/quarantine/{source}.jsonl") for source in SOURCES},
+    ("merge",): (
+        "data/normalized",
+        "data/screened",
+        *(f"{MERGED_TABLE.with_suffix(kind)}" for kind in (".json", ".csv")),
+    ),
+}
 
 
 class Project:
-    """A folder in which stages run as a user runs them."""
+    """A folder in which stages run as a user runs them.
 
-    def __init__(self, root: Path, workers: int = 1, core: bool = True) -> None:
-        self.root = root
+    `lean`: what no later stage reads is removed after each stage, for a corpus that the disk holds but once.
+    """
+
+    def __init__(self, root: Path, workers: int = 1, core: bool = True, lean: bool = False) -> None:
+        self.root, self._lean = root, lean
         root.mkdir(parents=True, exist_ok=True)
         for name in CODE:
             if (ROOT / name).exists() and not (root / name).exists():
@@ -63,7 +75,11 @@ class Project:
     def stage(self, *words: str, **env: str) -> Usage:
         """Run `python -m stages.<words>` and measure it."""
         command = [sys.executable, "-m", f"stages.{words[0]}", *words[1:]]
-        return run(command, self.root, self.root / "log.txt", **env)
+        usage = run(command, self.root, self.root / "log.txt", **env)
+        for name in SPENT.get(words, ()) if self._lean else ():
+            path = self.root / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return usage
 
 
 def _settings(tree: dict[str, Any], workers: int, core: bool) -> None:

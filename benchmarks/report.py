@@ -27,7 +27,7 @@ from benchmarks.project import ROOT, SOURCES, Project
 from stages import params
 
 OUT, NOTES = (Path(__file__).with_name(name) for name in ("README.md", "notes.md"))
-LARGEST, LARGE, SMALL, SCREENED = 3_000_000, 1_000_000, 100_000, 20_000  # rows
+LARGEST, LARGE, SMALL, SCREENED = 10_000_000, 1_000_000, 100_000, 20_000  # rows
 OUTS = ("normalized", "quarantine", "merged", "split", "exports")
 STEPS = {  # the words of a stage -> the name of its row in a table
     **{("normalize", source): "normalize" for source in SOURCES},
@@ -49,7 +49,7 @@ class Bench:
         self._known = orjson.loads(self._file.read_bytes()) if self._file.exists() else {}
 
     def project(self, rows: int, workers: int = 1, near: bool = False, core: bool = True) -> Project:
-        project = Project(self.folder / str(rows), workers=workers, core=core)
+        project = Project(self.folder / str(rows), workers=workers, core=core, lean=rows == LARGEST)
         if core:
             project.params(lambda tree: tree["merge"].update(near=near))
         if not (project.root / "data/raw").exists():
@@ -59,7 +59,8 @@ class Bench:
     def size(self, rows: int) -> float:
         """MB of the raw files."""
         raw = self.project(rows).root / "data/raw"
-        return sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()) / 1e6
+        files = (path for path in raw.rglob("*") if path.is_file())
+        return float(self._kept(f"{rows} rows: MB", lambda: sum(path.stat().st_size for path in files) / 1e6))
 
     def once(self, name: str, measure: Callable[[], Usage]) -> Usage:
         """What was measured under a name; measured now if it was not yet."""
@@ -85,6 +86,19 @@ class Bench:
             usage = self.once(f"{rows} rows, {workers} workers: {' '.join(words)}", lambda: self._step(rows, workers, words))  # fmt: skip # noqa: B023
             found[name] = found.get(name, NONE) + usage
         self._digest(rows, workers)
+        return found
+
+    def whole(self, rows: int) -> dict[str, Usage]:
+        """The job with near-duplicates, by one worker: usage by row of the table."""
+        found: dict[str, Usage] = {}
+        self.size(rows)
+        for words, name in STEPS.items():
+            if words == ("merge",):
+                continue
+            what = "1 workers" if words[0] in ("normalize", "screen") else "near-duplicates too"
+            stage = ("merge",) if words == ("near",) else words
+            usage = self.once(f"{rows} rows, {what}: {' '.join(stage)}", lambda: self.project(rows, near=True).stage(*stage))  # fmt: skip # noqa: B023
+            found[name] = found.get(name, NONE) + usage
         return found
 
     def _step(self, rows: int, workers: int, words: tuple[str, ...]) -> Usage:
@@ -187,30 +201,25 @@ def _best(bench: Bench, rows: int, name: str, first: Usage) -> Usage:
 
 
 def scale(bench: Bench) -> Iterator[str]:
-    runs = {rows: bench.steps(rows, 1) for rows in (SMALL, LARGE, LARGEST)}
-    yield f"{LARGEST:,} rows are the largest corpus that this machine's disk held with all that is made of it"
-    yield f"({bench.size(LARGEST):,.0f} MB of upstream files). One worker."
+    runs = {rows: bench.whole(rows) for rows in (SMALL, LARGE, LARGEST)}
+    yield f"{LARGEST:,} rows are {bench.size(LARGEST):,.0f} MB of upstream files. One worker, near-duplicates in all runs; of the"
+    yield "largest corpus, what no later stage reads is removed after each stage."
     yield ""
+    heads = " | ".join(f"{rows:,}" for rows in runs) + f" | {LARGEST:,} to {LARGE:,}"
+    names = list(runs[LARGEST])
     per = {rows: {name: use.cpu / rows * 1e5 for name, use in found.items()} for rows, found in runs.items()}
-    yield from table(
-        "CPU s per 100k rows at | " + " | ".join(f"{rows:,}" for rows in runs) + f" | {LARGEST:,} to {LARGE:,}",
-        [
-            f"{name} | "
-            + " | ".join(f"{per[rows][name]:.2f}" for rows in runs)
-            + f" | {per[LARGEST][name] / per[LARGE][name]:.2f}"
-            for name in dict.fromkeys(STEPS.values())
-        ],
-    )
-    yield ""
-    yield from table(
-        "peak MB at | " + " | ".join(f"{rows:,}" for rows in runs) + f" | {LARGEST:,} to {LARGE:,}",
-        [
-            f"{name} | "
-            + " | ".join(f"{found[name].peak:.0f}" for found in runs.values())
-            + f" | {runs[LARGEST][name].peak / runs[LARGE][name].peak:.2f}"
-            for name in dict.fromkeys(STEPS.values())
-        ],
-    )
+    peaks = {rows: {name: use.peak for name, use in found.items()} for rows, found in runs.items()}
+    for what, figures, digits in (("CPU s per 100k rows at", per, 2), ("peak MB at", peaks, 0)):
+        yield from table(
+            f"{what} | {heads}",
+            [
+                f"{name} | "
+                + " | ".join(f"{of[name]:.{digits}f}" for of in figures.values())
+                + f" | {figures[LARGEST][name] / figures[LARGE][name]:.2f}"
+                for name in names
+            ],
+        )
+        yield ""
 
 
 def screens(bench: Bench) -> Iterator[str]:

@@ -29,7 +29,7 @@ def serial(two: Usage) -> float:
 
 
 def page(bench: Bench) -> str:
-    one, two, small = bench.steps(LARGE, 1), bench.steps(LARGE, 2), bench.steps(SMALL, 1)
+    one, two, large, largest = bench.steps(LARGE, 1), bench.steps(LARGE, 2), bench.whole(LARGE), bench.whole(LARGEST)
     size = bench.size(LARGE) * 1e6
     lines = [
         "# A terabyte, and a billion rows",
@@ -47,8 +47,8 @@ def page(bench: Bench) -> str:
     )
     lines += _shuffle(bench)
     lines += ["## The model", ""]
-    lines += _model(one, two, small, size)
-    lines += _checked(bench.steps(LARGEST, 1), one, small)
+    lines += _model(one, two, _growth(largest, large), size)
+    lines += _checked(largest, large)
     return "\n".join(lines) + "\n"
 
 
@@ -60,6 +60,7 @@ def _shuffle(bench: Bench) -> list[str]:
         f"merge: each link of a duplicate, twice | {2 * links.LINK.itemsize} a duplicate",
         f"near-duplicates: band keys, marks and hashes | {832 + spill.ROW.itemsize - 32 + spill.WHERE.itemsize - 24} and 4 a word ({words:.0f} words: {4 * words:.0f})",
         f"near-duplicates: each pair that holds, in the driver's memory | {verify.PAIR.itemsize} a pair",
+        "near-duplicates: the union-find, in the driver's memory until merge writes | 6",
         f"split: keys of input and group | {2 * split.KEY.itemsize}",
     ]
     return ["", "Global steps exchange keys, never text:", "", *table("step | bytes a row", rows)]
@@ -78,25 +79,23 @@ def _words_per_row(bench: Bench) -> float:
     return total / max(rows, 1)
 
 
-def _checked(largest: dict[str, Usage], one: dict[str, Usage], small: dict[str, Usage]) -> list[str]:
+def _checked(largest: dict[str, Usage], large: dict[str, Usage]) -> list[str]:
     """What the model foretells of the largest run that was made, from the runs below it."""
     times = LARGEST / LARGE
-    memory = one[NEAR].peak + _growth(one, small) / 1e6 * (LARGEST - LARGE)
     rows = [
-        f"{name} | {use.cpu * times:.0f} | {largest[name].cpu:.0f} | {largest[name].cpu / (use.cpu * times):.2f}"
-        for name, use in one.items()
+        f"{name} | {large[name].cpu * times:.0f} | {use.cpu:.0f} | {use.cpu / (large[name].cpu * times):.2f}"
+        for name, use in largest.items()
     ]
-    rows.append(f"peak of {NEAR}, MB | {memory:.0f} | {largest[NEAR].peak:.0f} | {largest[NEAR].peak / memory:.2f}")
     head = f"CPU s at {LARGEST:,} rows | by the model, from {LARGE:,} | measured | measured to model"
     return ["## The model against the largest run", "", *table(head, rows)]
 
 
-def _growth(one: dict[str, Usage], small: dict[str, Usage]) -> float:
+def _growth(largest: dict[str, Usage], large: dict[str, Usage]) -> float:
     """Bytes a row by which the peak of merge grows."""
-    return max(0.0, one[NEAR].peak - small[NEAR].peak) * 1e6 / (LARGE - SMALL)
+    return max(0.0, largest[NEAR].peak - large[NEAR].peak) * 1e6 / (LARGEST - LARGE)
 
 
-def _model(one: dict[str, Usage], two: dict[str, Usage], small: dict[str, Usage], size: float) -> list[str]:
+def _model(one: dict[str, Usage], two: dict[str, Usage], growth: float, size: float) -> list[str]:
     """Hours and dollars for two targets."""
     bytes_row = size / LARGE
     found = []
@@ -116,7 +115,6 @@ def _model(one: dict[str, Usage], two: dict[str, Usage], small: dict[str, Usage]
                 f"{alone / 3600:.1f} | {hours / 3600 * machines * PRICE:,.0f}"
             )
     lines = table("corpus | rows | CPU hours | machines | hours | of which one process alone | dollars", found)
-    growth = _growth(one, small)
     pages = [
         *lines,
         f"Prices: {PRICE} dollars an hour for {CORES} cores and {MEMORY / 1e9:.0f} GB. Ray's own cost is not in it (3 to 11 CPU s a stage with tasks, see",
@@ -127,8 +125,8 @@ def _model(one: dict[str, Usage], two: dict[str, Usage], small: dict[str, Usage]
         f"- **One process alone.** Workers make the rows of every stage, but one process puts each table and export together:"
         f" {_alone(one, two) * 1e9 / 3600:.0f} hours at a billion rows, one core of all that there are. Beyond about {_enough(one, two):.0f} cores"
         " more of them shorten nothing. The way on is a table of many files, so that workers write them whole.",
-        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {SMALL:,} to {LARGE:,} rows (links, pairs and clusters of"
-        f" near-duplicates): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.1f} billion rows.",
+        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {LARGE:,} to {LARGEST:,} rows (what Parquet's footer"
+        f" says of each row group): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.0f} billion rows.",
         "- **The shared file system.** Every stage reads its input and writes its output once; merge with near-duplicates reads"
         " its records three times. Nothing but keys is exchanged, so this is the corpus' size times about eight over the rate"
         " of the storage.",
