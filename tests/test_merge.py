@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import pytest
 
 from stages import params, record
 from tests.conftest import Project
+from tests.near_oracle import sentence
 from tests.test_normalize import lines, pair
 
 
@@ -158,6 +160,34 @@ def test_any_order_of_rows_gives_the_same_rows_ids_sides_and_clusters(project: P
     assert before[1], "the rows hold no duplicates: this test shows nothing"
     rng.shuffle(rows)
     assert outcome() == before
+
+
+NO_ROOM = (
+    "from stages.engine import keys; from stages.dedup import candidates; from stages import merge; "
+    "keys.IN_MEMORY = candidates.CUT = 3; candidates.ENTRIES = candidates.PIECE = candidates.SPAN = 20; merge.main()"
+)
+
+
+def test_keys_that_memory_does_not_hold_give_the_same_bytes(project: Project) -> None:
+    draw = random.Random(8)
+    questions = [" ".join(sentence(draw, 30)) for _ in range(40)]
+    asked = [pair(draw.choice(questions) + draw.choice(["", "?", " so"]), draw.choice("abc")) for _ in range(150)]
+    others = [prompt(draw.choice(questions) + " now", "yes", str(n % 9)) for n in range(60)]
+    rows = build(project, amod_counseling=asked, human_like_dpo=others)
+    clusters: dict[str, list[tuple[bool, str]]] = {}
+    for row in rows:
+        clusters.setdefault(row["cluster"] or row["id"], []).append((row["source"] != rows[0]["source"], row["id"]))
+    assert len(clusters) == len(questions)
+    assert all(name == min(members)[1] for name, members in clusters.items()), "the first by source, then id"
+
+    def digests() -> dict[str, str]:
+        files = sorted((project.root / "data/merged").iterdir())
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    before = digests()
+    (project.root / f"{MERGED}.parquet").unlink()
+    subprocess.run([sys.executable, "-c", NO_ROOM], cwd=project.root, check=True, capture_output=True)
+    assert digests() == before
 
 
 @pytest.mark.slow
