@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULTS = ROOT / "tests/data/generator.yaml"
 SOURCE = {"dataset": "none", "license": "CC0-1.0", "priority": 1, "files": {"none.jsonl": {}}}
 QUICK = {"base_s": 0.001, "cap_s": 0.05}
+PATIENCE = 600  # seconds: a loaded machine fails no test
 
 
 class Project:
@@ -67,7 +68,7 @@ class Project:
     def call(self, module: str, **env: str) -> tuple[int, str]:
         """Run a stage in a process of its own: exit code and what it said."""
         process = self.start(module, **env)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE)
         return process.returncode, said
 
     def rows(self, path: str) -> list[Any]:

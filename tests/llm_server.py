@@ -27,7 +27,7 @@ Body = dict[str, Any]
 
 @dataclass
 class Fault:
-    """What goes wrong instead of a reply. `kind`: status, reset, half, html, garbage, hang or drip."""
+    """What goes wrong instead of a reply. `kind`: status, reset, half, html, garbage or hang."""
 
     kind: str = "status"
     status: int = 500
@@ -52,6 +52,7 @@ class Scripted:
         self.sold_in = self.sold_out = 0
         self.under_way = self.most_under_way = 0
         self._guard = threading.Lock()
+        self._closed = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -74,6 +75,7 @@ class Scripted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -136,7 +138,8 @@ class Scripted:
         elif fault.kind == "garbage":
             self._raw(handler, 200, b'{"choices": [{"mess', {})
         elif fault.kind == "hang":
-            time.sleep(3)
+            self._closed.wait(60)
+            handler.close_connection = True
 
     def _send(
         self, handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None

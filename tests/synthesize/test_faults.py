@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import email.utils
-import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -72,7 +72,7 @@ def test_what_passes_is_waited_out_and_leaves_the_same_bytes(
     fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[dict[str, str], int]
 ) -> None:
     digests, needed = undisturbed
-    patience = 1.0 if fault.kind == "hang" else 30.0  # a loaded machine is slow, not broken
+    patience = 3.0 if fault.kind == "hang" else 300.0  # a loaded machine is slow, not broken
     with Scripted(once(fault, 2, 7, 8)) as server:
         project = live(tmp_path, server, {"endpoint.timeout_s": patience, "limits.concurrency": 3})
         project.run(monkeypatch, *STAGES)
@@ -91,17 +91,20 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
 
 
 def test_one_pause_holds_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is told to wait makes the others wait, too."""
-    times: list[float] = []
+    """A worker that is told to wait makes the others wait, too, once what they have under way is answered."""
+    came: dict[int, float] = {}
 
     def fault(body: Body, number: int) -> Fault | None:
-        times.append(time.monotonic())
-        return Fault(status=429, headers={"Retry-After": "0.4"}) if number == 4 else None
+        came[number] = time.monotonic()
+        if number == 4:
+            return Fault(status=429, headers={"Retry-After": "2"})
+        if 4 < number < 8:  # the other three workers': under way until the first has surely been told
+            time.sleep(1)
+        return None
 
     with Scripted(fault) as server:
-        live(tmp_path, server, {"limits.concurrency": 4, "retry.cap_s": 1}).run(monkeypatch, *STAGES)
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert max(gaps) >= 0.35
+        live(tmp_path, server, {"limits.concurrency": 4, "retry.cap_s": 3}).run(monkeypatch, *STAGES)
+    assert came[8] - came[4] >= 2
 
 
 def test_equal_server_errors_give_the_attempt_up_and_the_next_has_another_seed(
@@ -171,13 +174,13 @@ def test_an_endpoint_that_only_fails_is_given_up(tmp_path: Path, monkeypatch: py
 
 
 def test_an_endpoint_that_is_not_there_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Scripted() as server:
-        port = server.port
-    project = Project(tmp_path, f"http://127.0.0.1:{port}/v1")
-    project.set({"mode": "live", "total": 40})
-    project.run(monkeypatch, "synthesize.plan")
-    with pytest.raises(IncompleteError, match="in a row ended with ConnectError"):
-        project.run(monkeypatch, "synthesize.generate")
+    with socket.socket() as silent:  # bound, so that nobody else gets the port, and not listening
+        silent.bind(("127.0.0.1", 0))
+        project = Project(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+        project.set({"mode": "live", "total": 40})
+        project.run(monkeypatch, "synthesize.plan")
+        with pytest.raises(IncompleteError, match="in a row ended with ConnectError"):
+            project.run(monkeypatch, "synthesize.generate")
 
 
 def test_a_request_that_times_out_each_time_holds_up_its_round_and_no_other_row(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import signal
 import socket
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from stages import record
 from stages.errors import EndpointError, IncompleteError, ParamsError
 from stages.llm import answers
-from tests.llm_project import OUTS, STAGES, Project
+from tests.llm_project import OUTS, PATIENCE, STAGES, Project
 from tests.llm_server import Body, Fault, Scripted, completion
 
 TOTAL = 16
@@ -146,9 +148,24 @@ def test_bytes_depend_neither_on_concurrency_nor_on_429s(
 
 
 def test_concurrency_is_used_and_never_exceeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Scripted(delay=0.02) as server:
+    met = threading.Event()
+
+    def meet(body: Body, number: int) -> Fault | None:
+        """Answer nobody before two are here."""
+        if server.under_way > 1:
+            met.set()
+        met.wait(60 if number == 1 else 0)
+        return None
+
+    with Scripted(meet, delay=0.02) as server:
         live(tmp_path, server, {"limits.concurrency": 6}).run(monkeypatch, *STAGES)
         assert 2 <= server.most_under_way <= 6
+
+
+def reached(server: Scripted, requests: int, process: subprocess.Popen[str]) -> None:
+    """Wait until so many requests have come, or the process has ended."""
+    while server.requests < requests and process.poll() is None:
+        time.sleep(0.001)
 
 
 @pytest.mark.slow
@@ -163,10 +180,9 @@ def test_after_kill_9_at_ten_points_only_what_was_in_flight_is_paid_again(
         points = sorted(random.Random(9).sample(range(2, needed - 2), kills))
         for extra, point in enumerate(points):
             process = project.start("synthesize.generate")
-            while server.requests < point + extra and process.poll() is None:
-                time.sleep(0.001)
+            reached(server, point + extra, process)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
         project.run(monkeypatch, "synthesize.generate", "synthesize.build")
         assert project.digests(*OUTS) == digests
         assert server.requests <= needed + kills * concurrency
@@ -180,10 +196,9 @@ def test_one_kill_costs_at_most_the_concurrency(
         project = live(tmp_path, server, {"limits.concurrency": 5})
         project.run(monkeypatch, "synthesize.plan")
         process = project.start("synthesize.generate")
-        while server.requests < 20:
-            time.sleep(0.001)
+        reached(server, 20, process)
         process.kill()
-        process.wait()
+        process.communicate()
         (tmp_path / "data/.spool/synthesize.jsonl").open("ab").write(b'{"answer": {"key": "torn')
         project.run(monkeypatch, "synthesize.generate", "synthesize.build")
         assert server.requests <= needed + 5
@@ -194,15 +209,26 @@ def test_ctrl_c_keeps_what_came_and_what_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[dict[str, str], int]
 ) -> None:
     digests, needed = undisturbed
-    with Scripted(delay=0.02) as server:
+    sent = threading.Event()
+
+    def hold(body: Body, number: int) -> Fault | None:
+        """The 20th and those beside it are under way until the signal is sent; what is asked after that takes long."""
+        if number >= 20:
+            sent.wait(PATIENCE)
+        if number >= 24:
+            time.sleep(2)
+        return None
+
+    with Scripted(hold) as server:
         project = live(tmp_path, server, {"limits.concurrency": 4})
         project.run(monkeypatch, "synthesize.plan")
         process = project.start("synthesize.generate")
-        while server.requests < 20:
-            time.sleep(0.001)
+        reached(server, 20, process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        sent.set()
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, said
+        server.fault = lambda body, number: None
         # one that the server has counted may still be on its way out of the client
         assert server.requests - 4 <= len(answers.read(tmp_path / "data/synthesize/responses.jsonl").answers)
         project.run(monkeypatch, "synthesize.generate", "synthesize.build")
@@ -397,10 +423,9 @@ def test_the_budget_holds_over_kills_too(tmp_path: Path, monkeypatch: pytest.Mon
         project.run(monkeypatch, "synthesize.plan")
         for point in (4, 9):
             process = project.start("synthesize.generate")
-            while server.requests < point and process.poll() is None:
-                time.sleep(0.001)
+            reached(server, point, process)
             process.kill()
-            process.wait()
+            process.communicate()
         with pytest.raises(IncompleteError, match="max_cost_usd"):
             project.run(monkeypatch, "synthesize.generate")
         assert (server.sold_in * 0.5 + server.sold_out * 1.5) / 1e6 <= 0.012
