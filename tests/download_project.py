@@ -16,6 +16,7 @@ from stages.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PATIENCE = 600  # seconds: a loaded machine fails no test
 
 
 class Project:
@@ -49,7 +50,7 @@ class Project:
             "PYTHONPATH": str(ROOT),
             "HOME": str(self.folder),
         }
-        quick = {"MHDATA_RETRY_BASE": "0.01", "HF_HUB_DOWNLOAD_TIMEOUT": "5", "HF_HOME": str(self.folder / "hf")}
+        quick = {"MHDATA_RETRY_BASE": "0.01", "HF_HUB_DOWNLOAD_TIMEOUT": "120", "HF_HOME": str(self.folder / "hf")}
         return base | quick | self._env | env
 
     def start(self, key: str, **env: str) -> subprocess.Popen[str]:
@@ -61,7 +62,7 @@ class Project:
     def run(self, key: str, **env: str) -> tuple[int, str]:
         """Run the stage; give its exit code and what it said on stderr."""
         process = self.start(key, **env)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE)
         return process.returncode, said
 
     def fails(self, key: str, **env: str) -> str:

@@ -80,7 +80,7 @@ class Repo:
 class Fault:
     """One way to misbehave, for the next `times` requests of a route (`api`, `resolve` or `data`).
 
-    Kinds: status, cut, reset, stall, trickle, flip, garbage, short, long, pointer, page, gzip, unsized,
+    Kinds: status, cut, reset, stall, pause (until `resumed`), flip, garbage, short, long, pointer, page, gzip, unsized,
     ignore_range, other_range, shifted, no_range, loop, redirect, moved, not_json, bomb, none.
     `headers` are sent besides, or in the place of, the right ones; an empty one is left out.
     """
@@ -123,7 +123,7 @@ class Hub:
         self.foreign_links = False  # the next page stands on a host that does not exist
         self.writer = ""  # the token that may write; empty: nobody may
         self.uploads: dict[str, bytes] = {}  # by sha256: what was sent and is in no commit yet
-        self.stopped = threading.Event()
+        self.stopped, self.resumed = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._hosts = [self._host("hub", port), self._host("cdn", 0)]
         self.endpoint, self.cdn = (f"http://127.0.0.1:{host.server_address[1]}" for host in self._hosts)
@@ -139,6 +139,7 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
+        self.resumed.set()
         for host in self._hosts:
             host.shutdown()
             host.server_close()
@@ -431,7 +432,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        stop = max(fault.at - start, 0) if fault.kind in ("cut", "reset", "stall", "trickle") else len(body)
+        stop = max(fault.at - start, 0) if fault.kind in ("cut", "reset", "stall", "pause") else len(body)
         self.wfile.write(body[:stop])
         self.wfile.flush()
         self._end(fault, body[stop:])
@@ -440,12 +441,9 @@ class _Handler(BaseHTTPRequestHandler):
         """What happens at byte `at`."""
         if fault.kind == "stall":
             self.hub.stopped.wait(60)
-        if fault.kind == "trickle":
-            for place in range(0, len(rest), 4000):
-                self.wfile.write(rest[place : place + 4000])
-                self.wfile.flush()
-                if self.hub.stopped.wait(0.02):
-                    break
+        if fault.kind == "pause":
+            self.hub.resumed.wait(600)
+            self.wfile.write(rest)
         if fault.kind == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if fault.kind in ("cut", "reset", "stall"):

@@ -20,7 +20,7 @@ from stages import hub as client
 from stages import resume
 from stages.errors import SourceError
 from tests import hub_server
-from tests.download_project import COMMIT, ROOT, Project
+from tests.download_project import COMMIT, PATIENCE, ROOT, Project
 from tests.hub_server import Fault, File, Hub, Repo
 
 REAL = os.environ.get("MHDATA_REAL")
@@ -115,7 +115,7 @@ def test_recovers_with_the_same_bytes(project: Project, hub: Hub, name: str) -> 
         for fault in ONCE[name]:
             where = file if fault.route != "api" else ""
             hub.faults.append(Fault(fault.kind, fault.at, fault.times, where, fault.route, fault.status, fault.headers))
-    said = project.succeeds("src", HF_HUB_DOWNLOAD_TIMEOUT="1")
+    said = project.succeeds("src", **({"HF_HUB_DOWNLOAD_TIMEOUT": "2"} if name == "stalls" else {}))
     assert files(project) == WANTED
     assert not any(fault.times for fault in hub.faults), "each fault was met"
     assert said.count("starting again from zero") == (2 if name in NOT_THE_FILE else 0)
@@ -343,9 +343,9 @@ def test_an_empty_file_needs_no_transfer(tmp_path: Path, hub: Hub) -> None:
 def kill_in_the_middle(project: Project, hub: Hub, at: int = 150_000) -> None:
     """SIGKILL the stage when `at` bytes of the large file have come."""
     hub.faults = [Fault("stall", at=at, file="data/large.jsonl")]
-    process = project.start("src", HF_HUB_DOWNLOAD_TIMEOUT="60")
+    process = project.start("src", HF_HUB_DOWNLOAD_TIMEOUT=str(PATIENCE))
     part = project.folder / f"data/.parts/src/{COMMIT}/data/large.jsonl.part"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not part.exists() or part.stat().st_size < at // 2:
         assert time.monotonic() < deadline
         assert process.poll() is None
@@ -388,15 +388,18 @@ def test_a_part_that_a_killed_run_handed_on_is_never_written_to(project: Project
 
 
 def test_two_runs_at_once_both_end_well(project: Project, hub: Hub) -> None:
-    hub.faults = [Fault("trickle", at=0, file="data/large.jsonl")]
+    hub.faults = [Fault("pause", at=150_000, file="data/large.jsonl")]
     first = project.start("src")
     while not hub.asked("/cdn/"):
         assert first.poll() is None
         time.sleep(0.01)
     second = project.start("src")
-    said = [process.communicate(timeout=60)[1] for process in (first, second)]
+    assert second.stderr is not None
+    told = second.stderr.readline()
+    hub.resumed.set()
+    said = [process.communicate(timeout=PATIENCE)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
-    assert "waiting" in said[1]
+    assert "waiting" in told
     assert files(project) == WANTED
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,18 @@ from typing import Any
 import orjson
 import pytest
 
+from mhdata import locks
+from mhdata.workspace import Workspace
+
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300.0  # seconds: a loaded machine fails no test
+MAIN = "def main() -> None:\n"
+SLEEP = f"""{MAIN}    import pathlib, time
+    asleep = pathlib.Path("asleep")
+    asleep.touch()
+    while asleep.exists():
+        time.sleep(0.05)
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,32 @@ def copy(built: Path, folder: Path) -> Doors:
     doors = Doors(folder)
     doors.git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "built", "--allow-empty")
     return doors
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def occupied(root: Path) -> Iterator[None]:
+    """Hold the workspace as another build does: what is asked for meanwhile waits."""
+    with locks.held(Workspace(root), "test", True, waiting=print):
+        yield
+
+
+@contextlib.contextmanager
+def sleeping(doors: Doors) -> Iterator[Path]:
+    """merge makes a file, given here, and sleeps while it is there; afterwards its code is as it was."""
+    asleep = doors.root / "asleep"
+    doors.edit("stages/merge.py", MAIN, SLEEP)
+    try:
+        yield asleep
+    finally:
+        doors.git("checkout", "-q", "stages/merge.py")
+        asleep.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

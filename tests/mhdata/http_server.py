@@ -14,10 +14,9 @@ from typing import Any
 
 import httpx2 as httpx
 
-from tests.mhdata.conftest import quiet
+from tests.mhdata.conftest import PATIENCE, quiet
 
 TOKEN = "a-token-of-the-tests-0123456789"
-PATIENCE = 300.0  # seconds: a loaded machine fails no test
 
 
 class Server:
@@ -54,7 +53,7 @@ class Server:
         """Send a signal; the exit code. Returns when no DVC of the workspace is left."""
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        code = self.process.wait(60)
+        code = self.process.wait(PATIENCE)
         self.client.close()
         self._file.close()
         return code

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,7 @@ from mhdata.failures import CancelledError
 from mhdata.runner import Request
 from stages.errors import PipelineError
 from tests.builds import digests
-from tests.mhdata.conftest import Doors, quiet
-
-PATIENCE = 120.0  # seconds that a loaded machine may take
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
+from tests.mhdata.conftest import PATIENCE, Doors, quiet, sleeping, until
 
 
 class Terminal:
@@ -70,16 +61,11 @@ class Terminal:
         return self.process.wait(PATIENCE)
 
 
-SLEEP = "def main() -> None:\n    __import__('pathlib').Path('asleep').touch(); __import__('time').sleep(600)\n"
-
-
 @pytest.fixture
 def slow(mine: Doors) -> Iterator[Path]:
     """merge sleeps after it has said so by a file; afterwards it is as it was and the workspace is built."""
-    mine.edit("stages/merge.py", "def main() -> None:\n", SLEEP)
-    yield mine.root / "asleep"
-    mine.git("checkout", "-q", "stages/merge.py")
-    (mine.root / "asleep").unlink(missing_ok=True)
+    with sleeping(mine) as asleep:
+        yield asleep
     mine("merge", "--yes")
 
 

@@ -18,7 +18,7 @@ import httpx2 as httpx
 import pytest
 
 from mhdata.http.watch import FRESH
-from tests.mhdata.conftest import Doors, copy
+from tests.mhdata.conftest import PATIENCE, Doors, copy, occupied, sleeping, until
 from tests.mhdata.http_server import TOKEN, Server, dvc_lives, problem
 
 
@@ -51,12 +51,17 @@ def _operations(server: Server) -> list[tuple[str, str]]:
 # --- who may ask ------------------------------------------------------------------------------------------------
 
 
+def stranger_to(server: Server) -> httpx.Client:
+    """A client without a token."""
+    return httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False)
+
+
 def test_every_api_route_needs_the_token(reading: Server) -> None:
     asked = [one for one in _operations(reading) if one[1].startswith("/api/")]
     assert len(asked) >= 12
     wrong = ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}, {"Authorization": "Bearer"},
              {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": f"Bearer {TOKEN[:-1]}"})  # fmt: skip
-    with httpx.Client(base_url=reading.url, trust_env=False) as stranger:
+    with stranger_to(reading) as stranger:
         for method, path in asked:
             for headers in wrong:
                 answer = stranger.request(method, path, headers=headers)
@@ -67,7 +72,7 @@ def test_every_api_route_needs_the_token(reading: Server) -> None:
 
 
 def test_what_needs_no_token(reading: Server) -> None:
-    with httpx.Client(base_url=reading.url, trust_env=False) as stranger:
+    with stranger_to(reading) as stranger:
         assert stranger.get("/healthz").json() == {"status": "ok"}
         assert stranger.get("/openapi.json").json()["openapi"].startswith("3.")
         for path in ("/docs", "/"):
@@ -121,7 +126,7 @@ def _raw(server: Server, target: str) -> httpx.Response:
     """A GET whose path no client has tidied up."""
     import http.client
 
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
     connection.putrequest("GET", target, skip_host=False)
     connection.putheader("Authorization", f"Bearer {TOKEN}")
     connection.endheaders()
@@ -259,14 +264,13 @@ def _spoil(root: Path) -> None:
 def test_fifty_who_ask_at_once_start_one_build(building: Server) -> None:
     before = len(building.get("/api/jobs?limit=100")["items"])
     _spoil(building.root)
-    time.sleep(FRESH + 0.1)
 
     def ask(_: int) -> tuple[int, str | None]:
-        with httpx.Client(headers=building.client.headers, timeout=300, trust_env=False) as client:
+        with httpx.Client(headers=building.client.headers, timeout=PATIENCE, trust_env=False) as client:
             answer = client.post(f"{building.url}/api/ai/data/prepare", json={"format": "openai"})
             return answer.status_code, answer.headers.get("location")
 
-    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+    with occupied(building.root), concurrent.futures.ThreadPoolExecutor(50) as pool:  # so that it outlasts the asking
         answers = set(pool.map(ask, range(50)))
     assert len(answers) == 1, answers
     [(status, place)] = answers
@@ -300,22 +304,24 @@ def test_waiting_gives_the_result_and_its_events_can_be_followed_again(building:
     assert "ended" in problem(answer, 409)["detail"]
 
 
-def test_one_runs_others_queue_the_same_joins_and_both_can_be_cancelled(building: Server) -> None:
-    running = building.post("merge", {"force": True})
-    queued = building.post("prepare", {"format": "openai", "force": True})
-    assert building.post("merge", {"force": True})["id"] == running["id"]
-    assert building.post("merge")["id"] == running["id"]  # who asks for less joins who asks for more
-    assert building.post("prepare", {"format": "openai", "force": True}, wait=1)["id"] == queued["id"]
-    events = building.events(running["id"], most=4)  # while it runs
-    assert "running" in [data.get("state") for _, _, data in events]
-    merged = building.get("/api/ai/data/merge")
-    assert merged["job"]["id"] == running["id"] and merged["stale"] is None
+def test_one_runs_others_queue_the_same_joins_and_both_can_be_cancelled(building: Server, workspace: Doors) -> None:
+    with sleeping(workspace) as asleep:
+        running = building.post("merge", {"force": True})
+        queued = building.post("prepare", {"format": "openai", "force": True})
+        assert building.post("merge", {"force": True})["id"] == running["id"]
+        assert building.post("merge")["id"] == running["id"]  # who asks for less joins who asks for more
+        assert building.post("prepare", {"format": "openai", "force": True}, wait=1)["id"] == queued["id"]
+        until(asleep.exists, "merge")
+        events = building.events(running["id"], most=4)  # while it runs
+        assert "running" in [data.get("state") for _, _, data in events]
+        merged = building.get("/api/ai/data/merge")
+        assert merged["job"]["id"] == running["id"] and merged["stale"] is None
 
-    assert building.client.delete(f"/api/jobs/{queued['id']}").json()["state"] == "cancelled"
-    answer = building.client.delete(f"/api/jobs/{running['id']}")
-    assert answer.status_code == 202 and answer.json()["cancelling"] is True
-    job = building.until(running["id"], "cancelled", "succeeded")
-    assert job["state"] == "cancelled" and job["error"]["code"] == 130 and job["cancelling"] is False
+        assert building.client.delete(f"/api/jobs/{queued['id']}").json()["state"] == "cancelled"
+        answer = building.client.delete(f"/api/jobs/{running['id']}")
+        assert answer.status_code == 202 and answer.json()["cancelling"] is True
+        job = building.until(running["id"], "cancelled", "succeeded")
+        assert job["state"] == "cancelled" and job["error"]["code"] == 130 and job["cancelling"] is False
     assert building.client.delete(f"/api/jobs/{running['id']}").status_code == 200  # again: it is
     assert building.events(queued["id"])[-1][2]["state"] == "cancelled"
     assert not dvc_lives(building.root)
@@ -363,14 +369,12 @@ def test_jobs_outlive_a_server_that_is_killed_and_one_that_is_stopped(built: Pat
     workspace = copy(built, tmp_path / "work")
     root = workspace.root
     for sign, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 0)):
-        with Server(root, log=tmp_path / f"{sign}-a.txt") as server:
+        with sleeping(workspace) as asleep, Server(root, log=tmp_path / f"{sign}-a.txt") as server:
             running = server.post("merge", {"force": True})
             queued = server.post("prepare", {"format": "openai", "force": True})
-            server.until(running["id"], "running")
-            while not [name for _, name, _ in server.events(running["id"], most=5) if name == "stage_skipped"]:
-                time.sleep(0.1)
+            until(asleep.exists, "merge")
             assert server.end(sign) == code
-        assert sign == signal.SIGKILL or not dvc_lives(root)
+            assert sign == signal.SIGKILL or not dvc_lives(root)
         with Server(root, log=tmp_path / f"{sign}-b.txt") as server:
             job = server.job(running["id"])
             assert job["state"] == "interrupted" and "goes on where it stopped" in job["error"]["detail"]
