@@ -61,7 +61,7 @@ def build(folder: Path) -> None:
     if kept and kept.exists():
         shutil.copytree(kept, folder, dirs_exist_ok=True)
         return
-    dvc(folder, "repro", PYTHONPYCACHEPREFIX=str(folder.parent / "pycache"))
+    dvc(folder, "repro")
     if kept:
         part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
         part.mkdir(parents=True)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 # No timed assertion: a loaded machine fails no test.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 # A shell that starts us in the background lets SIGINT be ignored, and so would all processes under test.

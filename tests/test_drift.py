@@ -34,7 +34,10 @@ def drift(project: Project, hub: Hub, *words: str, code: int = 0) -> tuple[str, 
     done = subprocess.run(
         [sys.executable, "-m", "mhdata", "--root", str(project.root), "drift", *words], capture_output=True, text=True,
         check=False, cwd=project.root,
-        env={**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "MHDATA_RETRY_BASE": "0.01"},
+        env={
+            **os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "MHDATA_RETRY_BASE": "0.01",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "120",
+        },
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr and TOKEN not in done.stdout + done.stderr

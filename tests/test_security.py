@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.download_project import COMMIT, Project
+from tests.download_project import COMMIT, PATIENCE, Project
 from tests.hub_server import Fault, File, Hub, Repo, blob
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def test_a_planted_token_stands_in_nothing_that_is_written(tmp_path: Path) -> No
             project = Project(folder, "hub", {"src": block}, HF_ENDPOINT=hub.endpoint, HF_TOKEN=TOKEN)
             hub.faults = trouble
             process = project.start("src")
-            said = "".join(process.communicate(timeout=60))
+            said = "".join(process.communicate(timeout=PATIENCE))
             assert (process.returncode == 0) == (not trouble)
             assert TOKEN not in said
             written = [path for path in folder.rglob("*") if path.is_file()]

@@ -23,7 +23,8 @@ def test_the_hub_gives_the_rows_that_the_users_folder_gives(real: Path, real_bui
     params = real_built / "params.yaml"  # its sources, and pins of the files at hand
     (folder / "params.yaml").write_text(repinned(params, real), encoding="utf-8")
     with Hub(repos(params, real)) as hub:
-        dvc(folder, "repro", "merge", HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_XET="1")
+        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "120"}
+        dvc(folder, "repro", "merge", HF_ENDPOINT=hub.endpoint, **quiet)
     for name in SAME:
         assert (folder / "data/merged" / name).read_bytes() == (real_built / "data/merged" / name).read_bytes(), name
     for receipt in (folder / "data/raw").glob("*/receipt.json"):

@@ -114,7 +114,7 @@ def test_the_ledger_names_each_file_with_its_rows_bytes_and_hash(exported: Any) 
     assert made.ledger("openai")["lengths"]["train"]["max"] == 18
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=60), st.integers(40, 130), st.integers(1, 60))
 def test_shards_have_no_row_lost_or_split(
     tmp_path: Path, rows: list[tuple[int, bool]], limit: int, together: int

@@ -19,7 +19,7 @@ from stages.llm.endpoint import access, private_access
 from stages.llm.request import Request, make
 from stages.llm.verdict import Unfit
 from stages.params import Endpoint, JudgeSampling, Model, Sampling
-from tests.llm_project import ROOT, Project
+from tests.llm_project import PATIENCE, ROOT, Project
 
 MISSING = [name for name in ("xllamacpp", "gguf") if importlib.util.find_spec(name) is None]
 pytestmark = [
@@ -45,7 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[Client]:
-    endpoint = Endpoint(base_url=address, timeout_s=60)
+    endpoint = Endpoint(base_url=address, timeout_s=PATIENCE)
     client = Client(access(endpoint), endpoint, 4)
     yield client
     client.close()
@@ -118,7 +118,7 @@ def test_a_prompt_beyond_the_context_fails_its_row_alone(client: Client) -> None
 
 
 def test_a_pinned_address_is_reached_under_its_own_name(address: str) -> None:
-    endpoint = Endpoint(base_url=address.replace("127.0.0.1", "localhost"), timeout_s=60)
+    endpoint = Endpoint(base_url=address.replace("127.0.0.1", "localhost"), timeout_s=PATIENCE)
     client = Client(private_access(endpoint, [], allow_remote=False), endpoint, 1)
     assert isinstance(ask(client, make(settings(), "s", "question", 0, HELLO)), Answer)
     client.close()

@@ -20,6 +20,12 @@ from mhdata.workspace import Workspace
 from tests.mhdata.conftest import Doors
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine ends no page early."""
+    monkeypatch.setattr(browse, "SECONDS", 600.0)
+
+
 @pytest.fixture(scope="module")
 def where(doors: Doors) -> Workspace:
     return Workspace(doors.root)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mhdata import doctor
+from mhdata import doctor, remotes
 from mhdata.workspace import Workspace
 from tests.mhdata.conftest import Doors
 from tests.remotes import servers
@@ -16,6 +16,12 @@ from tests.remotes import servers
 def finding(where: Workspace, check: str) -> doctor.Finding:
     found = [one for one in doctor.examine(where) if one.check == check]
     return next((one for one in found if one.state != "ok"), found[0])
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine's servers may take their time."""
+    monkeypatch.setattr(remotes, "PATIENCE", 300.0)
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +121,13 @@ def test_remotes_are_asked(ill: Workspace, tmp_path: Path) -> None:
 def test_the_hub_is_asked_only_when_a_build_would_go_there(
     mine: Doors, ill: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        dead = server.getsockname()[1]
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{dead}")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert finding(ill, "network").state == "ok"
-    mine.edit("params.yaml", "origin: sample", "origin: hub")
-    found = finding(ill, "network")
+    with socket.socket() as silent:  # bound, so that nobody else gets the port, and not listening
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        assert finding(ill, "network").state == "ok"
+        mine.edit("params.yaml", "origin: sample", "origin: hub")
+        found = finding(ill, "network")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     offline = finding(ill, "network")
     mine.git("checkout", "-q", "params.yaml")

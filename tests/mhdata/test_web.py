@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from mhdata.http.app import WEB
+from mhdata.http.watch import FRESH
 from stages.layout import MERGED_TABLE
-from tests.mhdata.conftest import Doors, copy, quiet
+from tests.mhdata.conftest import PATIENCE, Doors, copy, occupied
+from tests.mhdata.http_server import TOKEN, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="run `pip install -r requirements-dev.txt`")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 INSTALL = "no Chromium is installed: run `apt-get install chromium`"
-TOKEN = "a-token-of-the-tests-0123456789"
-PATIENCE = 120_000  # milliseconds that a loaded machine may take
+LONG = PATIENCE * 1000  # milliseconds
 VIEWS = (
     "#/", "#/flow", "#/distributions", "#/rows?tag=crisis", "#/left", "#/left?stage=merge", "#/duplicates", "#/build",
     "#/downloads",
@@ -42,31 +37,8 @@ pytestmark = pytest.mark.slow
 def served(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Doors]]:
     """A server on a copy of the built sample: its address, and the copy."""
     doors = copy(built, tmp_path_factory.mktemp("web") / "work")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (doors.root.parent / "serve.log").open("wb")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mhdata", "serve", "--port", str(port)], cwd=doors.root,
-        env={**quiet(), "MHDATA_TOKEN": TOKEN}, stdout=log, stderr=log,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + PATIENCE / 1000
-        while not _lives(address):
-            assert server.poll() is None and time.monotonic() < end, Path(log.name).read_text()
-            time.sleep(0.1)
-        yield address, doors
-    finally:
-        server.terminate()
-        server.wait()
-        log.close()
-
-
-def _lives(address: str) -> bool:
-    with contextlib.suppress(OSError, urllib.error.URLError):
-        return bool(urllib.request.urlopen(f"{address}/healthz").status == 200)
-    return False
+    with Server(doors.root, log=doors.root.parent / "serve.log") as server:
+        yield server.url, doors
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +47,7 @@ def browser() -> Iterator[Any]:
         pytest.skip(INSTALL)
     with playwright.sync_playwright() as driver:
         # Without a sandbox: CI runs as root, and the only page is ours.
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=LONG)
         yield chromium
         chromium.close()
 
@@ -87,7 +59,7 @@ class Page:
         self.context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
-        self.context.set_default_timeout(PATIENCE)
+        self.context.set_default_timeout(LONG)
         self.tab, self.address = self.context.new_page(), address
         self.wrong: list[str] = []
         self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -109,7 +81,15 @@ class Page:
     def open(self, place: str) -> Any:
         """Go to a view; returns the tab when the view stands."""
         name = place.removeprefix("#/").partition("?")[0]
-        self.tab.evaluate("place => { location.hash = place; }", place)
+        self.tab.evaluate(
+            """place => new Promise(gone => {
+                const before = location.hash;
+                addEventListener("hashchange", () => gone(), { once: true });  // the page's own listener comes first
+                location.hash = place;
+                if (location.hash === before) gone();
+            })""",
+            place,
+        )
         self.tab.wait_for_function(
             "title => document.querySelector('h1')?.textContent === title"
             " && document.querySelector('.view')?.hasAttribute('aria-busy') === false",
@@ -151,30 +131,34 @@ def test_a_build_is_started_watched_and_seen_to_finish(page: Page, served: tuple
     made = doors.root / "data/exports/dpo/train.jsonl"
     before = made.read_bytes()
     made.unlink()
-    page.open("#/build")
-    page.tab.reload()
-    tab = page.open("#/")
+    time.sleep(FRESH)  # the server may have looked just before
+    tab = page.open("#/build")
+    tab.reload()
+    page.open("#/")
     tab.get_by_role("button", name=re.compile("^export@dpo: (missing|stale)")).click()
     tab.locator("#stage-detail").get_by_text("export@dpo").first.wait_for()
     assert tab.get_by_text("Something has changed since the last build.").is_visible()
-    page.open("#/build").get_by_role("button", name="Build everything").click()
-    tab.get_by_role("progressbar").wait_for()
+    page.open("#/build")
+    with occupied(doors.root):
+        tab.get_by_role("button", name="Build everything").click()
+        tab.get_by_role("progressbar").wait_for()
     tab.locator(".notice.good", has_text="Done").wait_for()
     assert tab.locator(".log li").count() > 0
-    assert tab.get_by_role("row", name=re.compile("^build succeeded")).count() == 1
+    tab.get_by_role("row", name=re.compile("^build succeeded")).wait_for()  # one
     assert made.read_bytes() == before
     page.open("#/").get_by_text("Everything is up to date.").wait_for()
     page.open("#/build").get_by_role("button", name="Merge").click()
     tab.get_by_text("Up to date: there was nothing to do.").wait_for()
 
 
-def test_a_build_can_be_cancelled_and_says_so(page: Page) -> None:
+def test_a_build_can_be_cancelled_and_says_so(page: Page, served: tuple[str, Doors]) -> None:
     tab = page.open("#/build")
     tab.on("dialog", lambda asked: asked.accept())
     tab.get_by_label("Force").check()
-    tab.get_by_role("button", name="Prepare").click()
-    tab.get_by_role("button", name="Cancel").click()
-    tab.locator(".notice", has_text="cancelled").wait_for()
+    with occupied(served[1].root):
+        tab.get_by_role("button", name="Prepare").click()
+        tab.get_by_role("button", name="Cancel").click()
+        tab.locator(".notice", has_text="cancelled").wait_for()
     tab.get_by_label("Force").uncheck()
     tab.get_by_role("button", name="Build everything").click()
     tab.locator(".notice.good").wait_for()  # the workspace is built again

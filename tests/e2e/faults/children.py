@@ -15,7 +15,7 @@ from pathlib import Path
 
 MEMORY = 1 << 30  # the promised bound of one process, in bytes
 HANG = 10  # CPU seconds
-PATIENCE = 120  # seconds by the clock, since the machine may be busy
+PATIENCE = 600  # seconds by the clock, since the machine may be busy
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.e2e.faults.children import Ended, forked, stage
 from tests.e2e.faults.mutants import MEMORY
 from tests.e2e.faults.outcome import ROOT, Log, Outcome
 from tests.hub_server import Fault, File, Hub, Repo, bomb, repinned, repos
+from tests.ray_nodes import free_port
 
 KIND = "hub"
 AGAIN = {"Retry-After": "0"}
@@ -56,12 +56,10 @@ HOSTILE = ("../../../evil.txt", "/tmp/evil.txt", "data/../../evil.txt", "C:\\evi
 
 def run(log: Log, most: int | None = None) -> Iterator[Outcome]:
     """Every way to misbehave at every file of every source that has a revision."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # The Hub's client reads these when it is imported.
     os.environ |= {
-        "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_DOWNLOAD_TIMEOUT": "2", "MHDATA_RETRY_BASE": "0.01",
+        "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_DOWNLOAD_TIMEOUT": "120", "MHDATA_RETRY_BASE": "0.01",
         "HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": "hf_plantedTokenOfTheHarness", "NO_PROXY": "127.0.0.1",
     }  # fmt: skip
     import httpx2  # noqa: F401 imported once, before the forks
