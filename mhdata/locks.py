@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -24,6 +24,9 @@ from mhdata import graph
 from mhdata.workspace import Workspace
 from stages.errors import RefusedError
 from stages.files import atomic
+
+if TYPE_CHECKING:
+    import psutil
 
 POLL = 0.2  # seconds
 
@@ -173,10 +176,21 @@ def dvc_processes(workspace: Workspace) -> list[Running]:
         if not any(Path(word).name == "dvc" for word in words[:4]):
             continue
         cwd = process.info["cwd"]
+        if cwd is None and _ended(process):
+            continue  # since its words were read
         # One whose folder we may not see could be ours: better to leave its locks alone.
         if cwd is None or Path(cwd).is_relative_to(workspace.root.resolve()):
             found.append(Running(process.info["pid"], " ".join(Path(word).name for word in words)))
     return found
+
+
+def _ended(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def trouble(workspace: Workspace) -> str | None:

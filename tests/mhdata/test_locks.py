@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mhdata import locks
@@ -121,6 +122,17 @@ def test_a_lock_stays_while_a_dvc_lives_in_the_workspace(where: Workspace) -> No
     assert locks.mend(where) is None and path.exists()
     living.communicate(b"\n")
     assert locks.mend(where) is not None
+
+
+def test_a_dvc_that_ends_while_it_is_looked_at_holds_nothing(where: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a look at its words and one at its folder."""
+    ended = psutil.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    ended.info = {"pid": ended.pid, "cmdline": ["dvc", "repro"], "cwd": None}
+    monkeypatch.setattr(psutil, "process_iter", lambda attributes: [ended])
+    assert locks.dvc_processes(where) == []
+    ended.wait()
+    assert locks.dvc_processes(where) == []
 
 
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: python -m a\n    outs:\n    - path: data/a\n      md5: ab\n"
