@@ -99,12 +99,13 @@ def ask(workspace: Workspace, *words: str, timeout: float = 600.0) -> str:
 Reasons = dict[str, list[str]]
 
 
-def status(workspace: Workspace) -> Reasons:
+def status(workspace: Workspace, files: Iterable[str] = ()) -> Reasons:
     """The stages that are not up to date by themselves, each with why: `{"split": ["params.yaml split modified"]}`.
 
-    What lies downstream of one is not listed: it runs only if bytes change. Raises BuildError.
+    What lies downstream of one is not listed: it runs only if bytes change. `files`: only the stages of these dvc.yaml
+    (the 7 of the root's take 0.9 s, all 59 take 2.3). Raises BuildError.
     """
-    found = json.loads(ask(workspace, "status", "--json"))
+    found = json.loads(ask(workspace, "status", "--json", *sorted(files)))
     return {graph.name_of(address): _reasons(changes) for address, changes in found.items()}
 
 

@@ -33,6 +33,12 @@ class Stage:
     command: str
     deps: tuple[str, ...]
     outs: tuple[str, ...]
+    params: tuple[str, ...]  # names in params.yaml, dotted
+
+    @property
+    def file(self) -> str:
+        """The dvc.yaml that it stands in, relative to the root."""
+        return self.address.rpartition(":")[0] or "dvc.yaml"
 
 
 class Graph:
@@ -151,7 +157,10 @@ def _stage(name: str, entry: dict[str, Any], values: dict[str, Any], file: str) 
 
     command = entry["cmd"] if isinstance(entry["cmd"], str) else " && ".join(entry["cmd"])
     outs = paths("outs") + paths("metrics") + paths("plots")
-    return Stage(name, file + name, fill(entry.get("desc", name)), fill(command), tuple(paths("deps")), tuple(outs))
+    return Stage(
+        name, file + name, fill(entry.get("desc", name)), fill(command), tuple(paths("deps")), tuple(outs),
+        tuple(map(fill, entry.get("params", []))),
+    )  # fmt: skip
 
 
 def _lookup(dotted: str, values: dict[str, Any]) -> Any:
@@ -159,3 +168,11 @@ def _lookup(dotted: str, values: dict[str, Any]) -> Any:
     for part in dotted.strip().split("."):
         found = found[part]
     return found
+
+
+def value(name: str, settings: dict[str, Any]) -> Any:
+    """What params.yaml says under a dotted name; None where it says nothing."""
+    try:
+        return _lookup(name, settings)
+    except (LookupError, TypeError):
+        return None

@@ -90,12 +90,13 @@ def targets(workspace: Workspace, request: Request) -> list[str]:
 
 
 def plan(workspace: Workspace, request: Request) -> Plan:
-    """What a request would do now. About a second, since DVC compares hashes. Raises BuildError."""
+    """What a request would do now. A second or two, since DVC compares hashes. Raises BuildError."""
     check(workspace)
     locks.mend(workspace)
     stages, named = graph.load(workspace), targets(workspace, request)
     wanted = stages.upstream(named)
-    stale = {stage: why for stage, why in dvc.status(workspace).items() if stage in wanted}
+    files = {stages.stages[stage].file for stage in wanted}
+    stale = {stage: why for stage, why in dvc.status(workspace, files).items() if stage in wanted}
     forced = set(named or wanted) if request.force else set()
     may = stages.downstream(set(stale) | forced)
     runs = tuple(stage for stage in wanted if stage in may)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,14 @@ def status(workspace: Workspace, ask: Callable[[Workspace], dvc.Reasons | None] 
     }
 
 
-def stale_stages(workspace: Workspace) -> dvc.Reasons | None:
-    """The stages that DVC finds stale, each with why; None where a build keeps us from asking. Raises BuildError."""
+def stale_stages(workspace: Workspace, files: Iterable[str] = ()) -> dvc.Reasons | None:
+    """The stages that DVC finds stale, each with why; None where a build keeps us from asking. Raises BuildError.
+
+    `files`: only the stages of these dvc.yaml.
+    """
     locks.mend(workspace)
     try:
-        return dvc.status(workspace)
+        return dvc.status(workspace, files)
     except BuildError:
         if locks.holder(workspace) or locks.dvc_processes(workspace):
             return None  # somebody builds since we looked

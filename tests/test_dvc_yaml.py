@@ -153,8 +153,7 @@ def test_each_stage_opens_what_it_declares_and_nothing_else(tmp_path: Path) -> N
 def test_each_lock_holds_the_stages_of_its_plan_and_no_others() -> None:
     plans: dict[str, set[str]] = {}
     for entry in graph.load(WORK).stages.values():
-        file = entry.address.rpartition(":")[0] or "dvc.yaml"
-        plans.setdefault(file.replace(".yaml", ".lock"), set()).add(entry.name)
+        plans.setdefault(entry.file.replace(".yaml", ".lock"), set()).add(entry.name)
     locks = [ROOT / "dvc.lock", *ROOT.glob("pipelines/*/dvc.lock")]
     held = {str(path.relative_to(ROOT)): set(yaml.safe_load(path.read_text())["stages"]) for path in locks}
     assert held == plans, "take out what no dvc.yaml has any more, and run `dvc repro`"

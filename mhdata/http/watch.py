@@ -1,7 +1,8 @@
 """How the workspace stands, looked up once for each state of its files.
 
-DVC needs a second to say what is stale, and 50 clients may ask at once. So answers are kept until a file that a stage
-reads or writes has another size, time or number: what DVC itself goes by.
+DVC needs two seconds to say what is stale, and 50 clients may ask at once. So answers are kept until a file that a
+stage reads or writes has another size, time or number (what DVC itself goes by), and then DVC looks only at the
+dvc.yaml files of such stages.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mhdata.http import files
 from mhdata.http.files import File
 from mhdata.results import Statistics
 from mhdata.workspace import Workspace
+from stages import params
 
 FRESH = 0.5  # seconds in which files are not looked at again
 OLD = 30.0  # seconds that a view may be old while a build changes files anyway: then nobody waits for the next look
@@ -35,17 +37,17 @@ class View:
 
 
 class Watch:
-    """Keeps the last view, and the stale stages that DVC named."""
+    """Keeps the last view, and of which dvc.yaml DVC found no stage stale."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = asyncio.Lock()
         self._view: View | None = None
         self._print: object = None
-        self._graph: tuple[object, Graph] | None = None
+        self._graph: tuple[object, Graph, dict[str, Any]] | None = None
         self._behind: asyncio.Task[View] | None = None
         self._looked, self._changes, self._seen = 0.0, 0, -1
-        self._asked: tuple[object, dvc.Reasons | None] = (None, None)
+        self._built: dict[str, list[object]] = {}  # dvc.yaml without a stale stage -> what its stages went by
 
     def changed(self) -> None:
         """Look again at the next question."""
@@ -84,29 +86,32 @@ class Watch:
         return time.monotonic() - self._looked
 
     def _look(self) -> View:
-        seen = (locks.holder(self._workspace), tuple(_files(self._workspace, self._graph_now())))
+        where = self._workspace
+        now, settings = self._graph_now()
+        looks = _files(where, now)
+        seen = (locks.holder(where), looks)
         if self._view is not None and seen == self._print:
             return self._view
-        ask: Callable[[Workspace], dvc.Reasons | None] = lambda workspace: self._stale(workspace, seen)  # noqa: E731
-        where = self._workspace
-        found = View(
-            state.status(where, ask), _statistics(where), state.sources(where), files.made(where, self._graph_now())
-        )
+        ask: Callable[[Workspace], dvc.Reasons | None] = lambda _: self._stale(_stamps(now, settings, looks), now)  # noqa: E731
+        found = View(state.status(where, ask), _statistics(where), state.sources(where), files.made(where, now))
         self._print = seen
         return found
 
-    def _graph_now(self) -> Graph:
-        """The graph, read anew when a file of it has changed."""
+    def _graph_now(self) -> tuple[Graph, dict[str, Any]]:
+        """The graph and the params, read anew when a file of them has changed."""
         names = ["params.yaml", *graph.files(self._workspace)]
         seen = tuple(found for name in names for found in _walk(str(self._workspace.path(name))))
         if self._graph is None or self._graph[0] != seen:
-            self._graph = (seen, graph.load(self._workspace))
-        return self._graph[1]
+            self._graph = (seen, graph.load(self._workspace), params.tree(self._workspace.path("params.yaml")))
+        return self._graph[1:]
 
-    def _stale(self, workspace: Workspace, seen: object) -> dvc.Reasons | None:
-        if self._asked[0] != seen or self._asked[1] is None:
-            self._asked = (seen, state.stale_stages(workspace))
-        return self._asked[1]
+    def _stale(self, stamps: dict[str, list[object]], now: Graph) -> dvc.Reasons | None:
+        due = [file for file, stamp in stamps.items() if self._built.get(file) != stamp]
+        found = state.stale_stages(self._workspace, due) if due else {}
+        if found is not None:
+            stale = {stage.file for stage in now.stages.values() if stage.name in found}
+            self._built = {file: stamp for file, stamp in stamps.items() if file not in stale}
+        return found
 
 
 def _statistics(workspace: Workspace) -> Statistics | None:
@@ -116,17 +121,32 @@ def _statistics(workspace: Workspace) -> Statistics | None:
         return None
 
 
-def _files(workspace: Workspace, now: Graph) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
-    """Name, time, size and number of each file that a stage reads or writes."""
-    stages = now.stages.values()
-    paths = {"params.yaml", *(path for stage in stages for path in (*stage.deps, *stage.outs))}
-    for file in graph.files(workspace):
-        paths |= {file, file.replace("dvc.yaml", "dvc.lock")}
-    for path in sorted(paths):
-        yield from _walk(str(workspace.path(path)))
+Look = tuple[str, int, int, int] | tuple[str]  # name, time, size and number of a file; its name where there is none
 
 
-def _walk(path: str) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
+def _files(workspace: Workspace, now: Graph) -> dict[str, tuple[Look, ...]]:
+    """A look at each file or folder that a stage reads or writes, and that says so."""
+    paths = {"params.yaml", *graph.files(workspace)}
+    for stage in now.stages.values():
+        paths |= {*stage.deps, *stage.outs, stage.file, _lock(stage.file)}
+    return {path: tuple(_walk(str(workspace.path(path)))) for path in sorted(paths)}
+
+
+def _lock(file: str) -> str:
+    return file.replace("dvc.yaml", "dvc.lock")
+
+
+def _stamps(now: Graph, settings: dict[str, Any], looks: dict[str, tuple[Look, ...]]) -> dict[str, list[object]]:
+    """For each dvc.yaml what DVC goes by: it and its lock, and of its stages the words, files and params."""
+    found: dict[str, list[object]] = {}
+    for stage in now.stages.values():
+        stamp = found.setdefault(stage.file, [looks[stage.file], looks[_lock(stage.file)]])
+        values = [graph.value(name, settings) for name in stage.params]
+        stamp.append((stage, values, [looks[path] for path in (*stage.deps, *stage.outs)]))
+    return found
+
+
+def _walk(path: str) -> Iterator[Look]:
     try:
         found = os.stat(path)
         if not os.path.isdir(path):

@@ -142,6 +142,7 @@ def test_the_graph_is_what_dvc_wrote_into_its_lock(doors: Doors) -> None:
     for name, stage in read.stages.items():
         assert set(stage.deps) == {dep["path"] for dep in lock[name]["deps"]}, name
         assert set(stage.outs) == {out["path"] for out in lock[name]["outs"]}, name
+        assert set(stage.params) == set(lock[name].get("params", {}).get("params.yaml", ()))
         assert stage.command == lock[name]["cmd"]
     order = read.upstream([])
     assert sorted(order) == sorted(lock)
