@@ -1,4 +1,7 @@
-"""Builds of the sample in clones of the working tree, as a user makes them."""
+"""Builds of the sample in clones of the working tree, as a user makes them.
+
+`python -m tests.builds` keeps the build that stands in the current folder for the tests (MHDATA_KEEP_BUILT).
+"""
 
 from __future__ import annotations
 
@@ -52,23 +55,35 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 def build(folder: Path) -> None:
     """A clone that `dvc repro` has built.
 
-    MHDATA_KEEP_BUILT may name a folder that keeps builds between runs of the tests, for who works on other things than
-    stages: a build is taken from it if everything that a stage may read is the same.
+    MHDATA_KEEP_BUILT may name a folder that keeps builds: a build is taken from it if everything that a stage may read
+    is the same. CI keeps the one that it makes by the README's words; who works on other things than stages keeps one
+    between runs of the tests.
     """
     clone(folder)
-    keep = os.environ.get("MHDATA_KEEP_BUILT")
-    kept = Path(keep) / _inputs(folder) if keep else None
+    kept = _kept(folder)
     if kept and kept.exists():
         shutil.copytree(kept, folder, dirs_exist_ok=True)
         return
     dvc(folder, "repro")
-    if kept:
-        part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
-        part.mkdir(parents=True)
-        for path in (folder / name for name in KEPT):
-            copy = shutil.copytree if path.is_dir() else shutil.copy
-            copy(path, part / path.name)
-        part.rename(kept)
+    keep(folder)
+
+
+def keep(folder: Path) -> None:
+    """Keep a build, if MHDATA_KEEP_BUILT says where."""
+    kept = _kept(folder)
+    if kept is None or kept.exists():
+        return
+    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+    part.mkdir(parents=True)
+    for path in (folder / name for name in KEPT):
+        copy = shutil.copytree if path.is_dir() else shutil.copy2
+        copy(path, part / path.name)
+    part.rename(kept)
+
+
+def _kept(folder: Path) -> Path | None:
+    place = os.environ.get("MHDATA_KEEP_BUILT")
+    return Path(place) / _inputs(folder) if place else None
 
 
 def _inputs(folder: Path) -> str:
@@ -93,3 +108,7 @@ def digests(folder: Path, outs: Sequence[str] = OUTS) -> dict[str, str]:
     """sha256 of every file of these folders of data/, by path."""
     files = (path for out in outs for path in sorted((folder / "data" / out).rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): sha256(path) for path in files}
+
+
+if __name__ == "__main__":
+    keep(Path.cwd())

@@ -20,7 +20,7 @@ from mhdata import locks
 from mhdata.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 300.0  # seconds: a loaded machine fails no test
+PATIENCE = 900.0  # seconds: a loaded machine fails no test
 MAIN = "def main() -> None:\n"
 SLEEP = f"""{MAIN}    import pathlib, time
     asleep = pathlib.Path("asleep")

@@ -63,10 +63,9 @@ class Terminal:
 
 @pytest.fixture
 def slow(mine: Doors) -> Iterator[Path]:
-    """merge sleeps after it has said so by a file; afterwards it is as it was and the workspace is built."""
+    """merge sleeps after it has said so by a file; afterwards it is as it was, and the test builds the workspace."""
     with sleeping(mine) as asleep:
         yield asleep
-    mine("merge", "--yes")
 
 
 def test_up_to_date_is_said_and_nothing_runs(mine: Doors) -> None:
@@ -200,6 +199,8 @@ def test_cancel_and_events_of_a_build(mine: Doors, slow: Path) -> None:
     assert started.total == heard[0].total
     assert all(json.loads(json.dumps(events.as_dict(event)))["event"] for event in heard)
     assert locks.holder(where) is None and locks.dvc_processes(where) == []
+    mine.git("checkout", "-q", "stages/merge.py")
+    mine("merge", "--yes")
 
 
 def test_a_stage_that_fails_gives_its_own_sentence_and_code(mine: Doors) -> None:

@@ -283,7 +283,7 @@ def test_fifty_who_ask_at_once_start_one_build(building: Server) -> None:
 
 
 def test_waiting_gives_the_result_and_its_events_can_be_followed_again(building: Server) -> None:
-    made = building.post("prepare", {"format": "openai", "force": True}, 200, wait=300)
+    made = building.post("prepare", {"format": "openai", "force": True}, 200, wait=600)
     assert made["rebuilt"] and made["formats"]["openai"]["exists"] and set(made["formats"]) == {"openai"}
     job = made["job"]
     assert job["state"] == "succeeded" and job["outcome"]["ran"] == ["export_openai"]
@@ -326,7 +326,7 @@ def test_one_runs_others_queue_the_same_joins_and_both_can_be_cancelled(building
     assert building.events(queued["id"])[-1][2]["state"] == "cancelled"
     assert not dvc_lives(building.root)
     assert not list((building.root / "data").rglob(".*.part"))
-    assert building.post("build", code=200, wait=300)["up_to_date"] is True
+    assert building.post("build", code=200, wait=600)["up_to_date"] is True
 
 
 def test_a_damaged_output_is_a_conflict_that_a_build_mends(building: Server) -> None:
@@ -336,7 +336,7 @@ def test_a_damaged_output_is_a_conflict_that_a_build_mends(building: Server) -> 
     for path in ("/api/status", "/api/ai/data/merge", "/api/browse/distributions"):
         said = problem(building.client.get(path), 409)["detail"]
         assert said.startswith("data/ledger/merge/trace.json is damaged (") and "`dvc repro`" in said
-    assert building.post("merge", code=200, wait=300)["statistics"]["rows"] == 358
+    assert building.post("merge", code=200, wait=600)["statistics"]["rows"] == 358
 
 
 def test_a_build_that_fails_says_why(building: Server, workspace: Doors) -> None:
@@ -354,14 +354,14 @@ def test_a_build_that_fails_says_why(building: Server, workspace: Doors) -> None
     text = raw.read_text()
     raw.write_text(text + "\nraise RuntimeError('planted')\n")
     try:
-        answer = building.client.post("/api/ai/data/prepare?wait=300", json={"format": "openai"})
+        answer = building.client.post("/api/ai/data/prepare?wait=600", json={"format": "openai"})
         found = problem(answer, 500)
         assert "export_openai: stopped by a bug" in found["detail"]
         job = building.get(found["job"])
         assert job["state"] == "failed" and job["error"]["stage"] == "export_openai" and job["error"]["code"] == 1
     finally:
         raw.write_text(text)
-    assert building.post("build", code=200, wait=300)["up_to_date"] is True
+    assert building.post("build", code=200, wait=600)["up_to_date"] is True
 
 
 @pytest.mark.slow
@@ -380,7 +380,7 @@ def test_jobs_outlive_a_server_that_is_killed_and_one_that_is_stopped(built: Pat
             assert job["state"] == "interrupted" and "goes on where it stopped" in job["error"]["detail"]
             assert server.events(running["id"])[-1][1] == "end"
             assert server.until(queued["id"], "succeeded", "failed")["state"] == "succeeded"
-            assert server.post("build", code=200, wait=300)["up_to_date"] is True
+            assert server.post("build", code=200, wait=600)["up_to_date"] is True
     assert workspace.git("status", "--porcelain") == ""
 
 
@@ -455,9 +455,9 @@ def test_stages_do_not_inherit_the_token(building: Server) -> None:
         text.replace("from __future__ import annotations\n", f"from __future__ import annotations\n{shown}", 1)
     )
     try:
-        made = building.post("prepare", {"format": "openai"}, 200, wait=300)
+        made = building.post("prepare", {"format": "openai"}, 200, wait=600)
         said = [data["text"] for _, name, data in building.events(made["job"]["id"]) if name == "said"]
         assert "note: token None" in said
     finally:
         module.write_text(text)
-    building.post("build", code=200, wait=300)
+    building.post("build", code=200, wait=600)

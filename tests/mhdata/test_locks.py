@@ -14,6 +14,7 @@ import pytest
 
 from mhdata import locks
 from mhdata.workspace import Workspace
+from tests.mhdata.conftest import PATIENCE, until
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_waiting_ends_when_the_first_is_done(where: Workspace) -> None:
         thread = threading.Thread(target=second)
         thread.start()
         assert not got.wait(0.5)
-    assert got.wait(300)
+    assert got.wait(PATIENCE)
     thread.join()
 
 
@@ -71,11 +72,7 @@ def test_a_child_that_holds_the_lock_keeps_it_after_its_parent(where: Workspace)
     assert found is not None and found.pid == parent.pid and not found.alive
     assert parent.stdin is not None
     parent.stdin.close()
-    for _ in range(6000):
-        if locks.holder(where) is None:
-            break
-        threading.Event().wait(0.05)
-    assert locks.holder(where) is None
+    until(lambda: locks.holder(where) is None, "the child's end")
 
 
 ALIVE = os.getpid()  # a process that is no DVC: a number that the system gave again
