@@ -350,7 +350,7 @@ READERS: dict[str, Callable[[Workspace], Any]] = {
     "show id": lambda where: lineage.show(where, lineage.show(where, "amod_counseling:1")["id"]),
     "load": lambda where: mhdata.load_merged(split="train", format="arrow", root=where.root),
     "prepared": lambda where: mhdata.prepared_datasets_exist(root=where.root),
-    "rows": lambda where: browse.rows(where, browse.Wanted()),
+    "rows": lambda where: browse.rows(where, browse.Wanted(), limit=1000),  # all of them: each source has row groups
     "clusters": lambda where: browse.clusters(where, None),
     "quarantine": lambda where: browse.quarantine(where, None, None),
     "dropped": lambda where: browse.dropped(where, None, None),
