@@ -167,11 +167,12 @@ def real_built(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # `built` or `real_built`; then the longest, so that all workers end together; then all others as they come.
 FIRST = (
     "mhdata/test_building.py", "e2e/test_real.py", "test_hub.py",
-    "remotes/test_faults.py", "mhdata/test_http.py", "remotes/test_kinds.py", "remotes/test_private.py",
-    "e2e/test_harness.py", "mhdata/test_web.py", "test_publish.py", "e2e/test_faults.py", "e2e/test_ci.py",
-    "mhdata/test_reading.py", "engine/test_cluster.py", "e2e/test_hub_build.py", "mhdata/test_http_schema.py",
-    "test_dvc_yaml.py", "synthesize/test_run.py", "synthesize/test_faults.py", "test_report.py",
-    "screens/test_pii.py", "versions/test_takedown.py", "consumers/test_consumers.py", "mhdata/test_doctor.py",
+    "remotes/test_kinds.py", "mhdata/test_http.py", "remotes/test_faults.py", "remotes/test_private.py",
+    "e2e/test_harness.py", "e2e/test_ci.py", "e2e/test_hub_build.py", "mhdata/test_web.py", "test_publish.py",
+    "screens/test_pii.py", "test_dvc_yaml.py", "mhdata/test_reading.py", "engine/test_cluster.py",
+    "synthesize/test_run.py", "mhdata/test_http_schema.py", "dedup/test_near.py", "versions/test_takedown.py",
+    "synthesize/test_faults.py", "consumers/test_consumers.py", "mhdata/test_browse.py", "formats/test_units.py",
+    "test_report.py", "e2e/test_faults.py", "formats/test_entering.py", "screens/test_crisis.py",
 )  # fmt: skip
 
 
