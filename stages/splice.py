@@ -7,8 +7,10 @@ indexes and the footer (parquet.thrift of https://github.com/apache/parquet-form
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from stages import thrift
@@ -35,7 +37,8 @@ class Splice:
         self._footer: Struct | None = None
         self._rows = 0
         self._groups: list[bytes] = []  # their indexes' places count from the first index
-        self._bounds, self._offsets = bytearray(), bytearray()  # the indexes
+        # The indexes, 20 kB a row group of texts: on disk, in files without a name.
+        self._bounds, self._offsets = (TemporaryFile(dir=path.parent) for _ in range(2))  # noqa: SIM115 - till `close`
 
     def add(self, path: Path) -> None:
         """Append the row groups of a Parquet file. Raises as `add_file`."""
@@ -68,25 +71,20 @@ class Splice:
         """Keep the indexes of a column's chunk: the bounds as they are, the offsets moved with their pages."""
         if BOUNDS in column:
             first = column[BOUNDS][1] - start
-            column[BOUNDS] = (I64, len(self._bounds))
-            self._bounds += indexes[first : first + column[BOUNDS_BYTES][1]]
+            column[BOUNDS] = (I64, self._bounds.tell())
+            self._bounds.write(indexes[first : first + column[BOUNDS_BYTES][1]])
         if OFFSETS in column:
             index = thrift.read(indexes, column[OFFSETS][1] - start)
             for page in _items(index[LOCATIONS]):
                 _move(page, OFFSET, moved)
-            column[OFFSETS] = (I64, len(self._offsets))
-            made = thrift.written(index)
-            column[OFFSETS_BYTES] = (I32, len(made))
-            self._offsets += made
+            column[OFFSETS] = (I64, self._offsets.tell())
+            column[OFFSETS_BYTES] = (I32, self._offsets.write(thrift.written(index)))
 
     def close(self) -> None:
         """Write the indexes and the footer. At least one part must have been added."""
         if self._footer is None:
             raise LawError("no part was spliced: an empty table is a part without row groups")
-        bounds = self._out.tell()
-        offsets = bounds + len(self._bounds)
-        self._out.write(self._bounds)
-        self._out.write(self._offsets)
+        bounds, offsets = (self._moved_in(file) for file in (self._bounds, self._offsets))
         footer = bytearray()
         thrift.put_fields({n: f for n, f in self._footer.items() if n < ROWS} | {ROWS: (I64, self._rows)}, 0, footer)
         thrift.put_list(GROUPS, ROWS, STRUCT, len(self._groups), footer)
@@ -104,6 +102,14 @@ class Splice:
         self._out.write(footer)
         self._out.write((self._out.tell() - start).to_bytes(4, "little") + MAGIC)
         self._out.close()
+
+    def _moved_in(self, file: IO[bytes]) -> int:
+        """Append what a file holds, which is closed; return where it begins."""
+        start, size = self._out.tell(), file.tell()
+        with file:
+            file.seek(0)
+            _copy(file, self._out, size)
+        return start
 
 
 def _footer(file: IO[bytes], path: Path) -> tuple[Struct, list[Struct], int]:
@@ -135,5 +141,7 @@ def _move(struct: Struct, field: int, by: int) -> None:
 def _copy(source: IO[bytes], target: IO[bytes], count: int) -> None:
     while count:
         data = source.read(min(count, CHUNK))
+        if not data:
+            raise OSError(errno.EIO, "a file ended while it was copied")
         target.write(data)
         count -= len(data)
