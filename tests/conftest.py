@@ -169,6 +169,7 @@ FIRST = (
     "mhdata/test_building.py", "e2e/test_real.py", "test_hub.py",
     "remotes/test_kinds.py", "mhdata/test_http.py", "remotes/test_faults.py", "remotes/test_private.py",
     "e2e/test_harness.py", "e2e/test_ci.py", "e2e/test_hub_build.py", "mhdata/test_web.py", "test_publish.py",
+    "dedup/test_near_real.py", "versions/test_diff.py", "mhdata/test_watch.py",
     "screens/test_pii.py", "test_dvc_yaml.py", "mhdata/test_reading.py", "engine/test_cluster.py",
     "synthesize/test_run.py", "mhdata/test_http_schema.py", "dedup/test_near.py", "versions/test_takedown.py",
     "synthesize/test_faults.py", "consumers/test_consumers.py", "mhdata/test_browse.py", "formats/test_units.py",
