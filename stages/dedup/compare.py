@@ -14,6 +14,7 @@ from stages.dedup.shingles import BITS, Sets, sets
 from stages.dedup.spill import Spill, ranges
 
 _WORDS, _PAIRS, _MARKS = 1 << 18, 1 << 15, 1 << 12  # compared at once
+_KEPT = 1 << 22  # shingles of rows that are kept for the pairs to come
 _U = np.uint64
 
 
@@ -27,6 +28,8 @@ class Pairs:
         self.a, self.b = place[: len(first)], place[len(first) :]  # indices into rows
         self.where = spill.where(self.rows)
         self.spill = spill
+        self._kept = Kept(0)
+        self._fields: tuple[int, ...] = ()  # of the sets that are kept
 
     def alike(self, view: int) -> np.ndarray:
         """In how many of 128 bins the signatures of each pair agree in a view: about similarity x 128 (uint8)."""
@@ -40,34 +43,47 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
-    def chunks(self, index: np.ndarray, fields: tuple[int, ...]) -> Iterator[np.ndarray]:
-        """Some pairs, by index, as many at a time as fit in memory."""
-        size = self.where["counts"][:, fields].sum(axis=1, dtype=np.int64)
-        ends = np.cumsum(size[self.a[index]] + size[self.b[index]])
-        start = 0
-        while start < len(index):
-            before = int(ends[start - 1]) if start else 0
-            stop = min(max(int(np.searchsorted(ends, before + _WORDS)), start + 1), start + _PAIRS)
-            yield index[start:stop]
-            start = stop
+    def _words(self, rows: np.ndarray, fields: tuple[int, ...]) -> np.ndarray:
+        return self.where["counts"][rows][:, fields].sum(axis=1, dtype=np.int64)
 
-    def _load(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The distinct rows of some pairs, and for each pair the places of its two rows among them."""
-        rows, place = np.unique(np.concatenate([self.a[index], self.b[index]]), return_inverse=True)
-        return rows, place[: len(index)], place[len(index) :]
+    def chunks(self, index: np.ndarray, fields: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """Some pairs, by index, as many at a time as their distinct rows fit in memory."""
+        while len(index):
+            some = index[:_PAIRS]
+            rows = np.stack([self.a[some], self.b[some]], axis=1).reshape(-1)
+            distinct, first = np.unique(rows, return_index=True)
+            size = np.zeros(len(rows), np.int64)
+            size[first] = self._words(distinct, fields)
+            stop = max(1, int(np.searchsorted(np.cumsum(size)[1::2], _KEPT, side="right")))
+            yield some[:stop]
+            index = index[stop:]
 
     def jaccard(self, index: np.ndarray, fields: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Sizes of intersection and union (int64) of the shingle sets of each pair of one chunk."""
-        rows, a, b = self._load(index)
-        texts = self.spill.sequences(self.rows[rows], self.where[rows], fields)
-        found = sets(texts, np.repeat(np.arange(len(rows)), len(fields)))
-        sizes = np.diff(np.concatenate([[0], found.ends]))
-        inter = _shared(found, sizes, a, b)
-        return inter, sizes[a] + sizes[b] - inter
+        if self._fields != fields:
+            self._kept, self._fields = Kept(len(self.rows)), fields
+        kept = self._kept
+        rows = np.unique(np.concatenate([self.a[index], self.b[index]]))
+        kept.room(rows, self._words(rows, fields))
+        fresh = kept.lacking(rows)
+        for part in _slices(self._words(fresh, fields)):
+            some = fresh[part]
+            texts = self.spill.sequences(self.rows[some], self.where[some], fields)
+            kept.add(some, sets(texts, np.repeat(np.arange(len(some)), len(fields))))
+        a, b = kept.sizes[self.a[index]], kept.sizes[self.b[index]]
+        parts = [kept.shared(self.a[index[part]], self.b[index[part]]) for part in _slices(a + b)]
+        inter = np.concatenate([np.zeros(0, np.int64), *parts])
+        return inter, a + b - inter
 
     def differing(self, index: np.ndarray, fields: tuple[int, ...]) -> np.ndarray:
         """Words of one row that the other lacks, the larger of both sides (int64): a replaced word counts once."""
-        rows, a, b = self._load(index)
+        size = self._words(self.a[index], fields) + self._words(self.b[index], fields)
+        parts = [self._differing(index[part], fields) for part in _slices(size)]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def _differing(self, index: np.ndarray, fields: tuple[int, ...]) -> np.ndarray:
+        rows, place = np.unique(np.concatenate([self.a[index], self.b[index]]), return_inverse=True)
+        a, b = place[: len(index)], place[len(index) :]
         texts = self.spill.sequences(self.rows[rows], self.where[rows], fields)
         sizes = texts.counts.reshape(len(rows), -1).sum(axis=1)
         starts = np.cumsum(sizes) - sizes
@@ -82,13 +98,48 @@ def _tagged(values: np.ndarray, starts: np.ndarray, sizes: np.ndarray, bits: int
     return low
 
 
-def _shared(found: Sets, sizes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How many keys both sets of each pair hold: brought together by sorting, they stand side by side."""
-    starts = found.ends - sizes
-    both = np.concatenate([_tagged(found.keys, starts[side], sizes[side], BITS) for side in (a, b)])
-    both.sort(kind="stable")  # two sorted runs: numpy's stable sort merges them in one pass
-    twice = both[1:][both[1:] == both[:-1]] >> _U(BITS)
-    return np.bincount(twice.astype(np.int64), minlength=len(a))
+class Kept:
+    """Shingle sets of some of so many rows. Rows of one template are in many pairs: their sets are made once."""
+
+    def __init__(self, rows: int) -> None:
+        self._keys = np.empty(_KEPT, np.uint64)
+        self._used = 0
+        self._starts = np.full(rows, -1, np.int64)
+        self.sizes = np.zeros(rows, np.int64)
+
+    def lacking(self, rows: np.ndarray) -> np.ndarray:
+        """Those of some rows whose sets are not there."""
+        return rows[self._starts[rows] < 0]
+
+    def room(self, rows: np.ndarray, words: np.ndarray) -> None:
+        """Make room for the sets of some rows, of so many words each, if need be by forgetting all others."""
+        if self._used + int(words[self._starts[rows] < 0].sum()) > len(self._keys):
+            self._used = 0
+            self._starts[:] = -1
+            self._keys = np.empty(max(_KEPT, int(words.sum())), np.uint64)  # one pair may be larger
+
+    def add(self, rows: np.ndarray, found: Sets) -> None:
+        self.sizes[rows] = np.diff(found.ends, prepend=0)
+        self._starts[rows] = self._used + found.ends - self.sizes[rows]
+        self._keys[self._used : self._used + len(found.keys)] = found.keys
+        self._used += len(found.keys)
+
+    def shared(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """How many keys both sets of each pair hold: brought together by sorting, they stand side by side."""
+        both = np.concatenate([_tagged(self._keys, self._starts[side], self.sizes[side], BITS) for side in (a, b)])
+        both.sort(kind="stable")  # two sorted runs: numpy's stable sort merges them in one pass
+        twice = both[1:][both[1:] == both[:-1]] >> _U(BITS)
+        return np.bincount(twice.astype(np.int64), minlength=len(a))
+
+
+def _slices(sizes: np.ndarray) -> Iterator[slice]:
+    """Cut items of so many words or shingles each into runs that are worked on at once."""
+    ends, start = np.cumsum(sizes), 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = min(max(int(np.searchsorted(ends, before + _WORDS)), start + 1), start + _PAIRS)
+        yield slice(start, stop)
+        start = stop
 
 
 def _common(mine: np.ndarray, other: np.ndarray, pairs: int) -> np.ndarray:

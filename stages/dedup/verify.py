@@ -21,7 +21,7 @@ from stages.dedup.minhash import BINS
 from stages.dedup.spill import INPUT, OF_VIEW, REJECTED, RESPONSE, Spill
 
 SLACK = 20  # bins: 3.5 standard deviations of an estimate at a similarity of 0.5, 3.9 at 0.7
-_FIRST, _TURN = 64, 4096  # pairs between two looks at what is linked already: at first, and at most
+_FIRST, _TURN = 64, 1 << 17  # pairs put in the order of their rows: at first, and at most
 
 # A pair that holds: positions, sizes of intersection and union in the view that it was found in (the whole, or the
 # response of a same answer), words that differ there, and intersection and union of the inputs.
@@ -94,7 +94,8 @@ def _apart(pairs: Pairs, index: np.ndarray, forest: Forest, view: int) -> Iterat
         turn = index[start : start + size]
         start, size = start + size, min(2 * size, _TURN)
         turn = turn[forest.find(pairs.a[turn]) != forest.find(pairs.b[turn])]
-        yield from pairs.chunks(turn, OF_VIEW[view])
+        for chunk in pairs.chunks(turn[np.argsort(pairs.b[turn], kind="stable")], OF_VIEW[view]):
+            yield chunk[forest.find(pairs.a[chunk]) != forest.find(pairs.b[chunk])]
 
 
 def _judge(
