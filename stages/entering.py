@@ -88,8 +88,8 @@ def candidates(door: Door, unit: Stretch) -> Iterator[Candidates]:
     if not unit.rows:
         return
     split = _whole(pa.Table.from_batches(read_rows(SPLIT_TABLE, unit.row, unit.row + unit.rows, ["id", "side"])))
-    with ParquetReader(MERGED_TABLE) as file:
-        for group in unit.groups:
+    with ParquetReader(MERGED_TABLE, groups=unit.groups) as file:
+        for group in range(len(unit.groups)):
             keys = _read(file, group, KEYS, KEYS)
             sides, split = split.slice(0, len(keys)), split.slice(len(keys))
             if not sides["id"].equals(keys["id"]):

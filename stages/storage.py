@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages import text
+from stages import footers, text
 from stages.errors import DamagedError, LawError
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
@@ -24,10 +24,17 @@ STRETCH, GROUPS = 16 << 20, 4  # a stretch ends at either: bytes of its row grou
 class ParquetReader:
     """A Parquet file that a stage wrote, read by row group. Raises DamagedError for what is none."""
 
-    def __init__(self, path: Path, metadata: pq.FileMetaData | None = None) -> None:
-        """`metadata` is that of an earlier opening. Raises FileNotFoundError, DamagedError."""
+    def __init__(
+        self, path: Path, metadata: pq.FileMetaData | None = None, groups: Iterable[int] | None = None
+    ) -> None:
+        """`metadata` is that of an earlier opening; `groups` opens some row groups alone, which count from 0 then.
+
+        Raises FileNotFoundError, DamagedError.
+        """
         self.path = path
         with _whole(path):
+            if groups is not None:
+                metadata = _footer(path).of(groups)
             self._file = pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
         self.metadata = self._file.metadata
         self.schema: pa.Schema = self._file.schema_arrow
@@ -64,11 +71,21 @@ def _whole(path: Path) -> Iterator[None]:
         raise DamagedError(path, str(error).splitlines()[0]) from None
 
 
+def _footer(path: Path) -> footers.Footer:
+    """Raises DamagedError."""
+    try:
+        return footers.read(path)
+    except (IndexError, KeyError, TypeError, ValueError):
+        with _whole(path):
+            pq.read_metadata(path)  # Arrow's words for what is wrong
+        raise DamagedError(path, "no Parquet: its footer cannot be read") from None
+
+
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Stream a Parquet file, one batch of bounded size at a time. Raises DamagedError."""
-    with ParquetReader(path) as file:
-        for group in range(file.metadata.num_row_groups):
-            yield from file.read(group, columns).to_batches()
+    for group in range(len(_footer(path).groups)):
+        with ParquetReader(path, groups=[group]) as file:
+            yield from file.read(0, columns).to_batches()
 
 
 class Stretch(NamedTuple):
@@ -82,9 +99,8 @@ class Stretch(NamedTuple):
 
 def stretches(path: Path) -> Iterator[Stretch]:
     """All rows of a table, at most STRETCH bytes or GROUPS row groups at a time. Raises DamagedError."""
-    with ParquetReader(path) as file:
-        sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
-        rows = file.groups()
+    groups = _footer(path).groups
+    rows, sizes = [group.rows for group in groups], [group.size for group in groups]
     number = first = row = 0
     while first < len(rows):
         last = first + 1
@@ -96,33 +112,31 @@ def stretches(path: Path) -> Iterator[Stretch]:
 
 def read_stretch(path: Path, stretch: Stretch, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Stream the rows of a stretch. Raises DamagedError."""
-    with ParquetReader(path) as file:
-        for group in stretch.groups:
+    with ParquetReader(path, groups=stretch.groups) as file:
+        for group in range(len(stretch.groups)):
             yield from file.read(group, columns).to_batches()
 
 
 def row_count(path: Path) -> int:
     """Rows of a Parquet file, by its footer. Raises DamagedError."""
-    with ParquetReader(path) as file:
-        return int(file.metadata.num_rows)
+    return sum(group_rows(path))
 
 
 def group_rows(path: Path) -> list[int]:
     """Rows of each row group of a Parquet file. Raises DamagedError."""
-    with ParquetReader(path) as file:
-        return file.groups()
+    return [group.rows for group in _footer(path).groups]
 
 
 def read_rows(path: Path, start: int, stop: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Stream the rows from `start` to `stop` (excluded) of a Parquet file. Raises DamagedError."""
-    with ParquetReader(path) as file:
-        first = 0
-        for group, count in enumerate(file.groups()):
-            last = first + count
-            if first < stop and last > start:
-                rows = file.read(group, columns)
-                yield from rows.slice(max(start - first, 0), min(stop, last) - max(start, first)).to_batches()
-            first = last
+    first = 0
+    for group, count in enumerate(group_rows(path)):
+        last = first + count
+        if first < stop and last > start:
+            with ParquetReader(path, groups=[group]) as file:
+                rows = file.read(0, columns)
+            yield from rows.slice(max(start - first, 0), min(stop, last) - max(start, first)).to_batches()
+        first = last
 
 
 def read_stream(path: Path) -> Iterator[pa.RecordBatch]:

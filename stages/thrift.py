@@ -14,7 +14,7 @@ Struct = dict[int, tuple[int, Any]]  # number of a field: its type and value; a 
 
 def read(data: bytes, at: int = 0) -> Struct:
     """The struct that begins at a place. Raises ValueError for a type that no footer holds, IndexError at an end."""
-    return _struct(data, at)[0]
+    return read_on(data, at)[0]
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
@@ -35,11 +35,12 @@ def _signed(data: bytes, at: int) -> tuple[int, int]:
     return (number >> 1) ^ -(number & 1), at
 
 
-def _value(kind: int, data: bytes, at: int) -> tuple[Any, int]:
+def value(kind: int, data: bytes, at: int) -> tuple[Any, int]:
+    """The value of a type that begins at a place, and where it ends."""
     if I16 <= kind <= I64:
         return _signed(data, at)
     if kind == STRUCT:
-        return _struct(data, at)
+        return read_on(data, at)
     if kind == BINARY:
         size, at = _number(data, at)
         return data[at : at + size], at + size
@@ -54,19 +55,26 @@ def _value(kind: int, data: bytes, at: int) -> tuple[Any, int]:
     raise ValueError(f"type {kind} in a footer")
 
 
-def _list(data: bytes, at: int) -> tuple[tuple[int, list[Any]], int]:
+def list_head(data: bytes, at: int) -> tuple[int, int, int]:
+    """How many items the list that begins at a place has, their type, and where the first begins."""
     head, at = data[at], at + 1
-    count, kind = head >> 4, head & 15
-    if count == 15:
+    if head >> 4 == 15:
         count, at = _number(data, at)
+        return count, head & 15, at
+    return head >> 4, head & 15, at
+
+
+def _list(data: bytes, at: int) -> tuple[tuple[int, list[Any]], int]:
+    count, kind, at = list_head(data, at)
     items = []
     for _ in range(count):
-        item, at = _value(BYTE if kind in (TRUE, FALSE) else kind, data, at)
+        item, at = value(BYTE if kind in (TRUE, FALSE) else kind, data, at)
         items.append(item)
     return (kind, items), at
 
 
-def _struct(data: bytes, at: int) -> tuple[Struct, int]:
+def read_on(data: bytes, at: int) -> tuple[Struct, int]:
+    """The struct that begins at a place, and where it ends."""
     fields: Struct = {}
     field = 0
     while head := data[at]:
@@ -76,8 +84,8 @@ def _struct(data: bytes, at: int) -> tuple[Struct, int]:
         else:
             field, at = _signed(data, at)
         kind = head & 15
-        value, at = _value(kind, data, at)
-        fields[field] = (kind, value)
+        found, at = value(kind, data, at)
+        fields[field] = (kind, found)
     return fields, at + 1
 
 
