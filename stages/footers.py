@@ -7,6 +7,7 @@ footer is walked once a process and kept as its own bytes, a fifth of that; `Foo
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -60,7 +61,7 @@ def read(path: Path) -> Footer:
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, *_stamp: int) -> Footer:
     with path.open("rb") as file:
-        data = _bytes(file)
+        data, _ = end(file)
     footer, at, number = Footer({}, [], {}), 0, 0
     while byte := data[at]:
         number, kind, at = number + (byte >> 4), byte & 15, at + 1
@@ -78,12 +79,13 @@ def _read(path: Path, *_stamp: int) -> Footer:
     return footer
 
 
-def _bytes(file: IO[bytes]) -> bytes:
-    size = file.seek(0, 2)
+def end(file: IO[bytes]) -> tuple[bytes, int]:
+    """The bytes of a file's footer, and where they begin. Raises ValueError for no Parquet."""
+    size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 8, 0))
     tail = file.read()
-    length = int.from_bytes(tail[:4], "little")
-    if tail[4:] != MAGIC or length > size - 12:
+    start = size - 8 - int.from_bytes(tail[:4], "little")
+    if tail[4:] != MAGIC or start < len(MAGIC):
         raise ValueError("no Parquet: its end is missing")
-    file.seek(size - 8 - length)
-    return file.read(length)
+    file.seek(start)
+    return file.read(size - 8 - start), start

@@ -8,20 +8,18 @@ indexes and the footer (parquet.thrift of https://github.com/apache/parquet-form
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from stages import thrift
+from stages import footers, thrift
 from stages.errors import DamagedError, LawError
+from stages.footers import GROUPS, MAGIC, ROWS
 from stages.thrift import I32, I64, STRUCT, Struct
 
-MAGIC = b"PAR1"
 CHUNK = 1 << 20  # bytes copied at once
 
 # Numbers of the fields that are touched, in parquet.thrift
-ROWS, GROUPS = 3, 4  # FileMetaData
 COLUMNS, FIRST_PAGE = 1, 5  # RowGroup
 META, OFFSETS, OFFSETS_BYTES, BOUNDS, BOUNDS_BYTES = 3, 4, 5, 6, 7  # ColumnChunk: OffsetIndex and ColumnIndex
 PAGES = (9, 10, 11)  # ColumnMetaData: where the data, index and dictionary pages begin
@@ -114,15 +112,9 @@ class Splice:
 
 def _footer(file: IO[bytes], path: Path) -> tuple[Struct, list[Struct], int]:
     """The footer of a Parquet file without its row groups, they, and where it begins."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(size - 8, 0))
-    tail = file.read()
-    start = size - 8 - int.from_bytes(tail[:4], "little")
-    if tail[4:] != MAGIC or start < len(MAGIC):
-        raise DamagedError(path, "no Parquet: its end is missing")
-    file.seek(start)
     try:
-        footer = thrift.read(file.read(size - 8 - start))
+        data, start = footers.end(file)
+        footer = thrift.read(data)
         return footer, _items(footer.pop(GROUPS)), start
     except (IndexError, KeyError, TypeError, ValueError):
         raise DamagedError(path, "no Parquet: its footer cannot be read") from None
