@@ -125,8 +125,8 @@ def _model(one: dict[str, Usage], two: dict[str, Usage], growth: float, size: fl
         f"- **One process alone.** Workers make every table and export in parts, but one process puts these together, sorts keys and takes out duplicates:"
         f" {_alone(one, two) * 1e9 / 3600:.0f} hours at a billion rows, one core of all that there are. Beyond about {_enough(one, two):.0f} cores"
         " more of them shorten nothing. The way on is a table of many files, which need no putting together.",
-        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {LARGE:,} to {LARGEST:,} rows (what Parquet's footer"
-        f" says of each row group): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.0f} billion rows.",
+        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {LARGE:,} to {LARGEST:,} rows (page indexes, in files since, and what"
+        f" the footer says of each row group): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.0f} billion rows.",
         "- **The shared file system.** Every stage reads its input and writes its output once; merge with near-duplicates reads"
         " its records three times. Nothing but keys is exchanged, so this is the corpus' size times about eight over the rate"
         " of the storage.",
