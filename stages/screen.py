@@ -20,7 +20,7 @@ from stages.files import atomic
 from stages.layout import LEDGER, NORMALIZED, SCREENED
 from stages.ledger import Ledger
 from stages.params import Params, Screens
-from stages.storage import ParquetReader, ParquetSink, row_count
+from stages.storage import ParquetReader, ParquetSink, byte_size, group_rows, row_count
 
 ROWS = 1024  # screened at once: bounds memory, changes no output
 
@@ -56,19 +56,16 @@ def _schema(on: Iterable[str]) -> pa.Schema:
 
 def _attributes(path: Path, settings: Params) -> Iterator[pa.RecordBatch]:
     """Attributes of all records, in their order."""
-    with ParquetReader(path) as file:
-        metadata = file.metadata
-    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     work = functools.partial(_screen_group, path=path, settings=settings.screens)
-    with engine.started(settings.engine, size) as each:
-        for batches in each(work, range(metadata.num_row_groups)):
+    with engine.started(settings.engine, byte_size(path)) as each:
+        for batches in each(work, range(len(group_rows(path)))):
             yield from batches
 
 
 def _screen_group(group: int, path: Path, settings: Screens) -> list[pa.RecordBatch]:
     """Attributes of one row group of the records."""
-    with ParquetReader(path) as file:
-        table = file.read(group)
+    with ParquetReader(path, groups=[group]) as file:
+        table = file.read(0)
     return [attributes(batch, settings) for batch in table.to_batches(max_chunksize=ROWS)]
 
 

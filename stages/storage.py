@@ -122,6 +122,11 @@ def row_count(path: Path) -> int:
     return sum(group_rows(path))
 
 
+def byte_size(path: Path) -> int:
+    """Bytes of a Parquet file's rows before compression, by its footer. Raises DamagedError."""
+    return sum(group.size for group in _footer(path).groups)
+
+
 def group_rows(path: Path) -> list[int]:
     """Rows of each row group of a Parquet file. Raises DamagedError."""
     return [group.rows for group in _footer(path).groups]
