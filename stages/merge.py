@@ -324,8 +324,7 @@ def _write(
         atomic(MERGED / "duplicates.parquet") as duplicates,
         atomic(MERGED / "dropped.parquet") as dropped,
     ):
-        table = Splice(parquet)
-        table.add_file(pa.BufferReader(parquet_file(_one([], record.MERGED))), parquet)  # the schema, where no row is
+        table = Splice(parquet, record.MERGED)
         array, cells = JsonArraySink(json), CsvSink(csv, record.PUBLIC)
         evidence = ParquetSink(duplicates, DUPLICATES, published=True)
         gone = ParquetSink(dropped, DROPPED, published=True)

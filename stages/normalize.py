@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages import engine, errors, ledger, params, readers, record, sources, storage, text
+from stages import engine, errors, ledger, params, readers, record, sources, text
 from stages.engine import Each
 from stages.engine.keys import KeySpill, hash128, hexes, run_starts
 from stages.errors import SourceError
@@ -28,7 +28,7 @@ from stages.layout import LEDGER, NORMALIZED, QUARANTINE, RAW
 from stages.ledger import Ledger
 from stages.params import Source
 from stages.splice import Splice
-from stages.storage import ParquetSink, read_stream
+from stages.storage import ROWS, ParquetSink, read_stream
 
 SMALL = 1000  # rows; a smaller file fails only when all of it is rejected
 
@@ -72,7 +72,7 @@ def main(key: str) -> None:
             spills = [d.task.spill for d in done]
             with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:
                 _collect_rejects(done, quarantine, account)
-                if not spills or hasattr(sources.load(key), "gather"):
+                if spills and hasattr(sources.load(key), "gather"):
                     _gather(key, source, receipt, spills, folder, records, quarantine, account)
                 else:
                     account.rows_out = _renumber(each, key, spills, folder, records)
@@ -333,7 +333,7 @@ class Some(NamedTuple):
 
 def _renumber(each: Each, key: str, spills: list[Path], folder: Path, records: Path) -> int:
     """Write the records of all units; a row that others before it equal gets the id of its number. Gives the rows."""
-    table, rows = Splice(records), 0
+    table, rows = Splice(records, record.SCHEMA), 0
     for part, count in each(functools.partial(_renumbered, key), _some(spills, *_numbers(spills, folder))):
         table.add(part)
         part.unlink()
@@ -347,7 +347,7 @@ def _some(spills: list[Path], places: np.ndarray, numbers: np.ndarray) -> Iterat
     first = row = rows = 0
     for place, path in enumerate(spills, 1):
         rows += path.with_suffix(".keys").stat().st_size // KEY.itemsize
-        if rows - row >= storage.ROWS or place == len(spills):
+        if rows - row >= ROWS or place == len(spills):
             start, stop = np.searchsorted(places, [row, rows])
             yield Some(spills[first:place], places[start:stop] - row, numbers[start:stop])
             first, row = place, rows
@@ -382,7 +382,7 @@ def _gather(
     numbers = _numbers(spills, folder)
     sink = ParquetSink(records, record.SCHEMA)
     with quarantine.open("ab") as rejects:
-        for batch in _gathered(key, source, receipt, spills, folder, numbers, rejects, account) if spills else ():
+        for batch in _gathered(key, source, receipt, spills, folder, numbers, rejects, account):
             sink.write(batch)
             account.rows_out += len(batch)
     sink.close()

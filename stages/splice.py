@@ -12,9 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+import pyarrow as pa
+
 from stages import footers, thrift
 from stages.errors import DamagedError, LawError
 from stages.footers import GROUPS, MAGIC, ROWS
+from stages.storage import parquet_file
 from stages.thrift import I32, I64, STRUCT, Struct
 
 CHUNK = 1 << 20  # bytes copied at once
@@ -29,11 +32,12 @@ LOCATIONS, OFFSET = 1, 1  # OffsetIndex, PageLocation
 class Splice:
     """The file in the making: `add` appends the row groups of a part, `close` writes what stands behind them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._out = path.open("wb")
         self._out.write(MAGIC)
-        self._footer: Struct | None = None
-        self._rows = 0
+        with pa.BufferReader(parquet_file(pa.RecordBatch.from_pylist([], schema))) as empty:
+            self._footer, _, _ = _footer(empty, path)
+        self._rows = self._footer.pop(ROWS)[1]
         self._groups: list[bytes] = []  # their indexes' places count from the first index
         # The indexes, 20 kB a row group of texts: on disk, in files without a name.
         self._bounds, self._offsets = (TemporaryFile(dir=path.parent) for _ in range(2))  # noqa: SIM115 - till `close`
@@ -54,9 +58,8 @@ class Splice:
         file.seek(len(MAGIC))
         _copy(file, self._out, start - len(MAGIC))
         self._rows += footer.pop(ROWS)[1]
-        if self._footer not in (None, footer):
-            raise LawError(f"{path} has another schema than the parts before it")
-        self._footer = footer
+        if footer != self._footer:
+            raise LawError(f"{path} has another schema than the table that it is a part of")
         for group in groups:
             _move(group, FIRST_PAGE, moved)
             for column in _items(group[COLUMNS]):
@@ -79,9 +82,7 @@ class Splice:
             column[OFFSETS_BYTES] = (I32, self._offsets.write(thrift.written(index)))
 
     def close(self) -> None:
-        """Write the indexes and the footer. At least one part must have been added."""
-        if self._footer is None:
-            raise LawError("no part was spliced: an empty table is a part without row groups")
+        """Write the indexes and the footer."""
         bounds, offsets = (self._moved_in(file) for file in (self._bounds, self._offsets))
         footer = bytearray()
         thrift.put_fields({n: f for n, f in self._footer.items() if n < ROWS} | {ROWS: (I64, self._rows)}, 0, footer)

@@ -136,8 +136,10 @@ def read_rows(path: Path, start: int, stop: int, columns: list[str] | None = Non
     """Stream the rows from `start` to `stop` (excluded) of a Parquet file. Raises DamagedError."""
     first = 0
     for group, count in enumerate(group_rows(path)):
+        if first >= stop:
+            return
         last = first + count
-        if first < stop and last > start:
+        if last > start:
             with ParquetReader(path, groups=[group]) as file:
                 rows = file.read(0, columns)
             yield from rows.slice(max(start - first, 0), min(stop, last) - max(start, first)).to_batches()
