@@ -56,16 +56,17 @@ def _schema(on: Iterable[str]) -> pa.Schema:
 
 def _attributes(path: Path, settings: Params) -> Iterator[pa.RecordBatch]:
     """Attributes of all records, in their order."""
-    work = functools.partial(_screen_group, path=path, settings=settings.screens)
-    with engine.started(settings.engine, byte_size(path)) as each:
+    columns = None if screens.enabled(settings.screens) else ["id"]
+    work = functools.partial(_screen_group, path=path, columns=columns, settings=settings.screens)
+    with engine.started(settings.engine, byte_size(path) if columns is None else 0) as each:
         for batches in each(work, range(len(group_rows(path)))):
             yield from batches
 
 
-def _screen_group(group: int, path: Path, settings: Screens) -> list[pa.RecordBatch]:
+def _screen_group(group: int, path: Path, columns: list[str] | None, settings: Screens) -> list[pa.RecordBatch]:
     """Attributes of one row group of the records."""
     with ParquetReader(path, groups=[group]) as file:
-        table = file.read(0)
+        table = file.read(0, columns)
     return [attributes(batch, settings) for batch in table.to_batches(max_chunksize=ROWS)]
 
 

@@ -15,11 +15,12 @@ import logging
 import os
 import re
 import socket
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from stages import SORT
-from stages.engine import Each, in_order
+from stages.engine import Each
 from stages.errors import ParamsError, PipelineError, without_pandas
 from stages.params import Engine
 
@@ -43,12 +44,23 @@ def joined(engine: Engine) -> Iterator[Each]:
     def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         shared = ray.put((function, os.getcwd()))
         named = task.options(name=_name(function))
-        return in_order(lambda item: _begun(ray, named, shared, item), items, max(engine.workers - 1, 1))
+        return _in_order(lambda item: _begun(ray, named, shared, item), items, max(engine.workers - 1, 1))
 
     try:
         yield each
     finally:
         ray.shutdown()
+
+
+def _in_order(begin: Callable[[Item], Callable[[], Result]], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """Begin items, so many ahead of the one whose result is taken; `begin` gives what waits for the result."""
+    begun: deque[Callable[[], Result]] = deque()
+    for item in items:
+        begun.append(begin(item))
+        if len(begun) > ahead:
+            yield begun.popleft()()
+    while begun:
+        yield begun.popleft()()
 
 
 def _name(function: Callable[[Any], Any]) -> str:
