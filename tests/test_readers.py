@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stages import readers
@@ -281,3 +284,92 @@ def test_a_row_that_is_cut_says_so(folder: Path) -> None:
 def test_a_column_that_is_named_twice_stops(folder: Path) -> None:
     with pytest.raises(SourceError, match="names the column 'a' twice"):
         read(folder / "twice.csv", b"a,b,a\n1,2,3\n")
+
+
+class Row(msgspec.Struct):
+    a: str
+    b: str
+    c: msgspec.Raw
+
+
+ABC = AB.append(readers.RAW_JSON.with_name("c"))
+MARK = b"\xef\xbb\xbf"
+TWICE = b'{"a":"x","b":"y","c":0}' * 2
+LINES = st.one_of(
+    st.builds(
+        lambda a, b, c, ascii: json.dumps({"a": a, "b": b, "c": c}, ensure_ascii=ascii).encode(),
+        TEXT, TEXT, st.sampled_from([[1, {"d": 2}], "}\n{", None, {"e": {}}]), st.booleans(),
+    ),
+    st.sampled_from(
+        [
+            b"", b" ", b"\r", MARK, b"nonsense", b'["x"]', b"{}", b"}", b"{", b'{"a":1,"b":"y","c":0}',
+            b'{"a":"x","b":"y","c":"\xff"}', b'{"a":"\xff","b":"y","c":0}', b'{"a":"x","b":"y","c":0,"d":"\xff"}',
+            b' {"a":"x","b":"y","c":0}', MARK + b'{"a":"x","b":"y","c":0}', b'{"a":"x","b":"y","c":0} \r',
+            TWICE, b'{"a":"x","b":"y","c":0} {}',
+            b'{"a":"x","b":"y","c":\n0}', b'{"a":"x","b":"y",\n"c":0}', b'{\n"a":"x","b":"y","c":0}',
+            b'{"a":"x","b":"y","c":[{}\n{}]}', b'{"a":"x","b":"y","c":[{},{}\n]}', b'{"a":"x","b":"y","c":"}\n{"}',
+            b'{"a":"x","b":"y","c":{"d":{}\n}}', b'{"a":"' + b"x" * 90 + b'","b":"y","c":0}',
+        ]
+    ),
+)  # fmt: skip
+
+
+def line_by_line(content: bytes, rows: int, size: int, longest: int) -> Iterator[Any]:
+    """What a reader of lines gives, batch by batch: numbers, texts, and numbers and messages of what is none."""
+    decode = msgspec.json.Decoder(Row).decode
+    batch: tuple[list[int], list[Any], list[tuple[int, str]]] = [], [], []
+    weight = 0
+    for number, line in enumerate(io.BytesIO(content)):
+        if len(line.removesuffix(b"\n")) >= longest:
+            batch[2].append((number, f"the row has {len(line)} bytes, {longest} are allowed"))
+        else:
+            line = line.removeprefix(MARK) if number == 0 else line
+            if not line.strip():
+                continue
+            weight += len(line)
+            try:
+                row = decode(line)
+                batch[1].append((row.a, row.b, bytes(row.c).decode()))
+                batch[0].append(number)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                batch[2].append((number, str(error)))
+        if len(batch[1]) + len(batch[2]) >= rows or weight >= size:
+            yield batch
+            batch, weight = ([], [], []), 0
+    if batch[1] or batch[2]:
+        yield batch
+
+
+def _whole(lines: list[bytes]) -> Any:
+    return example(lines=lines, mark=False, last=True, cut=200, chunk=10_000, rows=2048, size=10_000, longest=10_000)
+
+
+@settings(deadline=None, max_examples=300)
+@_whole([b'{"a":"x","b":"y","c":\n{}}', TWICE])  # as many values as lines, and yet not one in each
+@_whole([b'{"a":"x","b":"y","c":{}\n}', TWICE])
+@_whole([b"", TWICE])
+@given(
+    lines=st.lists(LINES, max_size=12), mark=st.booleans(), last=st.booleans(), cut=st.integers(1, 200),
+    chunk=st.sampled_from([1, 40, 10_000]), rows=st.sampled_from([1, 3, 2048]),
+    size=st.sampled_from([1, 100, 10_000]), longest=st.sampled_from([60, 10_000]),
+)  # fmt: skip
+def test_lines_read_together_are_what_each_is_by_itself(
+    folder: Path, lines: list[bytes], mark: bool, last: bool, cut: int, chunk: int, rows: int, size: int, longest: int
+) -> None:
+    good = b'{"a":"x","b":"y","c":0}'
+    content = (MARK if mark else b"") + b"\n".join([good, *lines]) + (b"\n" if last else b"")
+    path = folder / "together.jsonl"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("CHUNK", chunk), ("ROWS", rows), ("BYTES", size), ("LONGEST", longest)):
+            patch.setattr(json_rows, name, value)
+        found = [_batch(batch) for batch in readers.read(Unit(path), ABC, "x")]
+        cuts = [_batch(batch) for unit in readers.units(path, cut) for batch in readers.read(unit, ABC, "x")]
+    assert found == list(line_by_line(content, rows, size, longest))
+    for whole, parts in zip(zip(*found, strict=True), zip(*cuts, strict=True), strict=True):
+        assert list(itertools.chain(*parts)) == list(itertools.chain(*whole))
+
+
+def _batch(batch: readers.Read) -> Any:
+    rows = [tuple(row.values()) for row in batch.columns.to_pylist()]
+    return batch.numbers, rows, [(fault.row, fault.message) for fault in batch.faults]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from stages.errors import SourceError
 from stages.readers.rows import BYTES, CHUNK, LONGEST, RAW_JSON, ROWS, Fault, Read, Unit, check_columns, shown
+
+_MARK = b"\xef\xbb\xbf"  # a byte order mark
 
 
 def line_cuts(file: BinaryIO, size: int, total: int) -> Iterator[tuple[int, int]]:
@@ -40,48 +44,144 @@ def _count_lines(file: BinaryIO, start: int, stop: int) -> int:
 
 def is_array(file: BinaryIO) -> bool:
     file.seek(0)
-    return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+    return file.read(4096).removeprefix(_MARK).lstrip()[:1] == b"["
 
 
 def read(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Read]:
-    decode = _decoder(schema)
-    raw_columns = [f"f{at}" for at, field in enumerate(schema) if field.metadata == RAW_JSON.metadata]
+    decoder = _Decoder(schema)
     with unit.path.open("rb") as file:
-        texts = _numbered(file, unit, label)
-        texts = _checked_keys(texts, schema, label) if unit.start == 0 else texts
-        while True:
-            numbers: list[int] = []
-            rows: list[Any] = []
-            faults: list[Fault] = []
-            size = 0
-            for number, text in texts:
-                fault = text if isinstance(text, Fault) else None
-                if not isinstance(text, Fault):
-                    size += len(text)
-                    try:
-                        row = decode(text)
-                        for name in raw_columns:
-                            setattr(row, name, bytes(getattr(row, name)).decode())
-                    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                        fault = _json_fault(number, text, error)
-                if fault is not None:
-                    faults.append(fault)
-                else:
-                    numbers.append(number)
-                    rows.append(row)
-                if len(rows) + len(faults) >= ROWS or size >= BYTES:
-                    break
-            if not rows and not faults:
-                return
-            columns = [_array(list(map(attrgetter(f"f{at}"), rows)), field.type) for at, field in enumerate(schema)]
-            yield Read(numbers, pa.RecordBatch.from_arrays(columns, schema=schema), faults)
+        if unit.start == 0:
+            _check_keys(_stretches(file, unit, label), schema, label)
+        batch = _Batch(decoder)
+        for texts in _stretches(file, unit, label):
+            rest: _Texts | Fault | None = texts
+            while rest:
+                rest = batch.add(rest)
+                if batch.full():
+                    yield batch.read()
+                    batch = _Batch(decoder)
+        if batch.count():
+            yield batch.read()
 
 
-def _numbered(file: BinaryIO, unit: Unit, label: str) -> Iterator[tuple[int, bytes | Fault]]:
-    """The texts of a unit's rows, with their numbers in the file."""
-    if is_array(file):
-        return ((number, text) for number, (_, text) in enumerate(_array_items(file, label, unit), unit.row))
-    return _lines(file, unit)
+@dataclass(frozen=True, eq=False)
+class _Texts:
+    """Rows that stand one after another, each parted from the next by one line feed, not decoded yet."""
+
+    row: int  # number of the first
+    whole: bytes
+    starts: np.ndarray  # int64: where each row starts in `whole`...
+    stops: np.ndarray  # ... and stops, a line with its line feed
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, part: slice) -> _Texts:
+        first = part.indices(len(self))[0]
+        return _Texts(self.row + first, self.whole, self.starts[part], self.stops[part])
+
+    def each(self) -> Iterator[tuple[int, bytes]]:
+        """Each row by its number; blank lines are no rows."""
+        for number, (start, stop) in enumerate(zip(self.starts.tolist(), self.stops.tolist(), strict=True), self.row):
+            text = self.whole[start:stop]
+            if text.strip():
+                yield number, text
+
+
+class _Batch:
+    """Decodes rows up to the bounds of a batch."""
+
+    def __init__(self, decoder: _Decoder) -> None:
+        self._decoder = decoder
+        self._numbers: list[int] = []
+        self._rows: list[Any] = []
+        self._faults: list[Fault] = []
+        self._size = 0
+
+    def count(self) -> int:
+        return len(self._rows) + len(self._faults)
+
+    def full(self) -> bool:
+        return self.count() >= ROWS or self._size >= BYTES
+
+    def add(self, texts: _Texts | Fault) -> _Texts | None:
+        """Add what there is room for, at least one; return what is left."""
+        if isinstance(texts, Fault):
+            self._faults.append(texts)
+            return None
+        room = texts[: ROWS - self.count()]
+        sizes = np.cumsum(room.stops - room.starts)
+        some = room[: int(np.searchsorted(sizes, BYTES - self._size)) + 1]
+        rows = self._decoder.together(some)
+        if rows is None:
+            self._add_each(some)
+        else:
+            self._numbers += range(some.row, some.row + len(some))
+            self._rows += rows
+            self._size += int(sizes[len(some) - 1])
+        return texts[len(some) :]
+
+    def _add_each(self, texts: _Texts) -> None:
+        for number, text in texts.each():
+            self._size += len(text)
+            row = self._decoder.one(number, text)
+            if isinstance(row, Fault):
+                self._faults.append(row)
+            else:
+                self._numbers.append(number)
+                self._rows.append(row)
+
+    def read(self) -> Read:
+        fields = enumerate(self._decoder.schema)
+        columns = [_array(list(map(attrgetter(f"f{at}"), self._rows)), field.type) for at, field in fields]
+        return Read(self._numbers, pa.RecordBatch.from_arrays(columns, schema=self._decoder.schema), self._faults)
+
+
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _Decoder:
+    """JSON texts to structs with members f0, f1 ..., by the fields of a schema."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._json: Any = msgspec.json.Decoder(_struct("Row", schema, gc=False))
+        self._raw = [f"f{at}" for at, field in enumerate(schema) if field.metadata == RAW_JSON.metadata]
+
+    def one(self, number: int, text: bytes) -> Any:
+        """The row of a text, or the Fault that it is."""
+        try:
+            row = self._json.decode(text)
+            self._decode_raw(row)
+        except _BROKEN as error:
+            return _json_fault(number, text, error)
+        return row
+
+    def together(self, texts: _Texts) -> list[Any] | None:
+        """The rows of all texts, or None where one of them may be none.
+
+        No JSON string holds a line feed, and no JSON value one with a closing brace before and an opening one after.
+        So those between the texts part values, and as many values as texts are one in each.
+        """
+        data = np.frombuffer(texts.whole, np.uint8)
+        if (data[texts.starts] != ord("{")).any() or (data[texts.starts[1:] - 2] != ord("}")).any():
+            return None
+        try:
+            rows = self._json.decode_lines(memoryview(texts.whole)[texts.starts[0] : texts.stops[-1]])
+            for row in rows if self._raw else ():
+                self._decode_raw(row)
+        except _BROKEN:
+            return None
+        return rows if len(rows) == len(texts) else None
+
+    def _decode_raw(self, row: Any) -> None:
+        for name in self._raw:
+            setattr(row, name, bytes(getattr(row, name)).decode())
+
+
+def _stretches(file: BinaryIO, unit: Unit, label: str) -> Iterator[_Texts | Fault]:
+    """The texts of a unit's rows, about `CHUNK` bytes at a time."""
+    return _item_stretches(file, unit, label) if is_array(file) else _line_stretches(file, unit)
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -95,10 +195,6 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     fields = [_array(list(map(attrgetter(f"f{at}"), items)), field.type) for at, field in enumerate(listed)]
     structs = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=kind, mask=missing)
-
-
-def _decoder(schema: pa.Schema) -> Any:
-    return msgspec.json.Decoder(_struct("Row", schema, gc=False)).decode
 
 
 def _struct(name: str, fields: Iterable[pa.Field], *, gc: bool = True) -> Any:
@@ -143,22 +239,36 @@ def _json_fault(number: int, text: bytes, error: Exception) -> Fault:
     return Fault(number, reason, message, shown(text))
 
 
-def _lines(file: BinaryIO, unit: Unit) -> Iterator[tuple[int, bytes | Fault]]:
-    """The lines of a unit with their numbers; blank ones are no rows."""
-    at = file.seek(unit.start)
-    for number in itertools.count(unit.row):
-        line = file.readline(LONGEST)
-        if not line or (unit.stop is not None and at >= unit.stop):
+def _line_stretches(file: BinaryIO, unit: Unit) -> Iterator[_Texts | Fault]:
+    at, row = file.seek(unit.start), unit.row
+    while unit.stop is None or at < unit.stop:
+        size = min(CHUNK, LONGEST)
+        chunk = file.read(size if unit.stop is None else min(size, unit.stop - at))
+        lines = chunk[: chunk.rfind(b"\n") + 1]
+        file.seek(at + len(lines))
+        if not lines:  # the last one, or one that is longer than a chunk
+            lines = file.readline(LONGEST)
+        if not lines:
             return
-        if len(line) == LONGEST and not line.endswith(b"\n"):
+        at += len(lines)
+        if len(lines) == LONGEST and not lines.endswith(b"\n"):
             further = _skip_line(file)
-            at += len(line) + further
-            yield number, _overlong(number, line, further)
+            at += further
+            yield _overlong(row, lines, further)
+            row += 1
             continue
-        at += len(line)
-        line = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
-        if line.strip():
-            yield number, line
+        texts = _lines(row, lines)
+        yield texts
+        row += len(texts)
+
+
+def _lines(row: int, lines: bytes) -> _Texts:
+    """Whole lines as texts; the last of a file may lack its line feed."""
+    lines = lines.removeprefix(_MARK) if row == 0 else lines
+    stops = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
+    if lines and not lines.endswith(b"\n"):
+        stops = np.append(stops, len(lines))
+    return _Texts(row, lines, np.concatenate([[0], stops])[:-1], stops)
 
 
 def _skip_line(file: BinaryIO) -> int:
@@ -193,6 +303,24 @@ def array_cuts(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     except SourceError:
         return  # reading it tells why
     yield from cuts
+
+
+def _item_stretches(file: BinaryIO, unit: Unit, label: str) -> Iterator[_Texts]:
+    row, size, items = unit.row, 0, list[bytes]()
+    for _, item in _array_items(file, label, unit):
+        items.append(item)
+        size += len(item)
+        if size >= CHUNK:
+            yield _items(row, items)
+            row, size, items = row + len(items), 0, []
+    if items:
+        yield _items(row, items)
+
+
+def _items(row: int, items: list[bytes]) -> _Texts:
+    sizes = np.fromiter(map(len, items), np.int64, len(items))
+    starts = np.cumsum(sizes + 1) - sizes - 1
+    return _Texts(row, b"\n".join(items), starts, starts + sizes)
 
 
 def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, bytes]]:
@@ -259,7 +387,7 @@ def _whole_objects(buffer: bytes) -> Iterator[tuple[int, bytes]]:
             continue
         try:
             items = [bytes(item) for item in _ITEMS.decode(b"[%b]" % buffer[: stop + 1].lstrip(b", \t\r\n"))]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _BROKEN:
             continue
         if all(item.startswith(b"{") for item in items):
             at = 0
@@ -281,22 +409,17 @@ def _strays(at: int, text: bytes) -> Iterator[tuple[int, bytes]]:
     yield from ((at, piece) for piece in text.split(b",") if piece.strip())
 
 
-def _checked_keys(
-    texts: Iterator[tuple[int, bytes | Fault]], schema: pa.Schema, label: str
-) -> Iterator[tuple[int, bytes | Fault]]:
+def _check_keys(stretches: Iterable[_Texts | Fault], schema: pa.Schema, label: str) -> None:
     """Look at the first rows before any is read: a column that none of them has is a changed schema."""
-    head = list(itertools.islice(texts, 100))
-    keys = [set(row) for _, text in head if (row := _object(text)) is not None]
+    texts = (text for some in stretches if isinstance(some, _Texts) for _, text in some.each())
+    keys = [set(row) for text in itertools.islice(texts, 100) if (row := _object(text)) is not None]
     if keys:
         check_columns(set().union(*keys), schema, label)
-    return itertools.chain(head, texts)
 
 
-def _object(text: bytes | Fault) -> dict[str, Any] | None:
-    if isinstance(text, Fault):
-        return None
+def _object(text: bytes) -> dict[str, Any] | None:
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _BROKEN:
         return None
     return value if isinstance(value, dict) else None
