@@ -1,6 +1,6 @@
 """Global steps over keys: small fixed-width records, partitioned by hash on disk and sorted one part at a time.
 
-Text never moves for a global step; a partition holds 1/64 of the keys, whatever their number.
+Text never moves for a global step, and a partition stays small, however many keys there are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-PARTITIONS = 64
+PARTITION_BITS = 6
+PARTITIONS = 1 << PARTITION_BITS  # files that keys are cut into at once
+PART = 1 << 20  # bytes of one; a larger one is cut again, where its hashes differ
 IN_MEMORY = 1 << 18  # keys; so many need no file
 
 
@@ -20,7 +22,7 @@ class KeySpill:
     """Collects records with a uint64 field `hi`, and gives them back one hash partition at a time.
 
     `dtype` is a numpy structured type. Records of one hash are always in one partition, and partitions
-    come in the order of their hashes.
+    come in the order of their hashes; how many there are depends on the records.
     """
 
     def __init__(self, folder: Path, dtype: np.dtype) -> None:
@@ -41,11 +43,31 @@ class KeySpill:
             yield self._sorted(self._drain())
             return
         self._spill()
-        for part in range(PARTITIONS):
-            path = self._path(part)
-            if path.exists():
+        yield from self._parts(self._folder / "keys")
+
+    def _parts(self, name: Path) -> Iterator[np.ndarray]:
+        """The partitions in the files of a name; what is too large for one is cut into files of its own name."""
+        for path in filter(Path.exists, (_file(name, part) for part in range(PARTITIONS))):
+            size = path.stat().st_size
+            if size > PART and (differing := self._differing(path)):
+                shift = differing - min((size // PART).bit_length(), PARTITION_BITS, differing)
+                for records in self._chunks(path):
+                    _scatter(records, path.with_suffix(""), shift)
+                path.unlink()
+                yield from self._parts(path.with_suffix(""))
+            else:
                 yield self._sorted(np.fromfile(path, self.dtype))
                 path.unlink()
+
+    def _differing(self, path: Path) -> int:
+        """How many of the last bits of `hi` are not the same in all records of a file."""
+        some = [bound for part in self._chunks(path) for bound in (part["hi"].min(), part["hi"].max())]
+        return (int(min(some)) ^ int(max(some))).bit_length()
+
+    def _chunks(self, path: Path) -> Iterator[np.ndarray]:
+        with path.open("rb") as file:
+            while len(records := np.fromfile(file, self.dtype, PART // self.dtype.itemsize)):
+                yield records
 
     def _sorted(self, records: np.ndarray) -> np.ndarray:
         return records[np.lexsort([records[name] for name in reversed(self.dtype.names or ())])]
@@ -59,15 +81,21 @@ class KeySpill:
         records = self._drain()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._spilled = True
-        part = (records["hi"] >> np.uint64(58)).astype(np.int64)
-        order = np.argsort(part, kind="stable")
-        bounds = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
-        for number in np.flatnonzero(np.diff(bounds)):
-            with self._path(int(number)).open("ab") as file:
-                records[order[bounds[number] : bounds[number + 1]]].tofile(file)
+        _scatter(records, self._folder / "keys", 64 - PARTITION_BITS)
 
-    def _path(self, part: int) -> Path:
-        return self._folder / f"keys-{part:02d}.bin"
+
+def _scatter(records: np.ndarray, name: Path, shift: int) -> None:
+    """Append records to the files of a name by the bits of `hi` above the last `shift`."""
+    part = ((records["hi"] >> np.uint64(shift)) & np.uint64(PARTITIONS - 1)).astype(np.int64)
+    order = np.argsort(part, kind="stable")
+    bounds = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
+    for number in np.flatnonzero(np.diff(bounds)):
+        with _file(name, int(number)).open("ab") as file:
+            records[order[bounds[number] : bounds[number + 1]]].tofile(file)
+
+
+def _file(name: Path, part: int) -> Path:
+    return name.with_name(f"{name.name}-{part:02d}.bin")
 
 
 def hash128(texts: pa.Array) -> np.ndarray:
