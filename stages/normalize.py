@@ -7,12 +7,13 @@ writes the table. A source that makes records of several rows spills drafts inst
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -20,8 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import engine, errors, ledger, params, readers, record, sources, text
-from stages.engine import Each
-from stages.engine.keys import KeySpill, hash128, hexes, run_starts
+from stages.engine.keys import KeySpill, PlaceSpill, hash128, hexes, run_starts
 from stages.errors import SourceError
 from stages.files import atomic, read_json, renamed, scratch
 from stages.layout import LEDGER, NORMALIZED, QUARANTINE, RAW
@@ -72,10 +72,12 @@ def main(key: str) -> None:
             spills = [d.task.spill for d in done]
             with atomic(QUARANTINE / f"{key}.jsonl") as quarantine, atomic(NORMALIZED / f"{key}.parquet") as records:
                 _collect_rejects(done, quarantine, account)
+                last: Callable[[Some], Made] = functools.partial(_renumbered, key)
+                fates = None
                 if spills and hasattr(sources.load(key), "gather"):
-                    _gather(key, source, receipt, spills, folder, records, quarantine, account)
-                else:
-                    account.rows_out = _renumber(each, key, spills, folder, records)
+                    last = functools.partial(_gathered, key, source, receipt, spills)
+                    fates = _fates(key, source, spills, folder)
+                _second_pass(each(last, _some(spills, *_numbers(spills, folder), fates)), records, quarantine, account)
         ledger.write(LEDGER / "normalize" / f"{key}.json", account)
 
 
@@ -105,6 +107,7 @@ def _first_pass(task: Task, source: Source, receipt: dict[str, Any]) -> Done:
         pa.ipc.new_stream(out, SPILLED if gathered else record.SCHEMA) as spill,
         identities.open("wb") as keys,
         rejected_rows.open("wb") as rejects,
+        _index(task.spill, module if gathered else None) as index,
     ):
         for batch in readers.read(task.unit, schema, label):
             drafts, identity, faults = transform(batch, task, module, source)
@@ -113,11 +116,28 @@ def _first_pass(task: Task, source: Source, receipt: dict[str, Any]) -> Done:
                 rejected[fault.reason] += 1
                 examples.setdefault(fault.reason, f"row {fault.row}: {fault.message}")
             rejects.write(_quarantined(task.source, task.file, faults))
-            if not gathered:
+            if gathered:
+                index(drafts)
+            else:
                 drafts = _records(task.source, source, receipt, drafts, identity, np.zeros(len(drafts), np.int64))
             spill.write_batch(drafts)
             keys.write(identity.tobytes())
     return Done(task, rows, rejected, examples)
+
+
+@contextlib.contextmanager
+def _index(spill: Path, module: sources.Module | None) -> Iterator[Callable[[pa.RecordBatch], object]]:
+    """Give what leaves the source's index of a batch of drafts, and their texts, beside the spill."""
+    if module is None:
+        yield len
+        return
+    with (
+        renamed(spill.with_suffix(".index")) as entries,
+        renamed(spill.with_suffix(".texts")) as whole,
+        entries.open("wb") as file,
+        whole.open("wb") as texts,
+    ):
+        yield lambda drafts: file.write(module.index(drafts, texts).tobytes())
 
 
 def transform(
@@ -324,97 +344,121 @@ def _collect_rejects(done: list[Done], quarantine: Path, account: Ledger) -> Non
 
 
 class Some(NamedTuple):
-    """Units side by side; the places (from their first row) and numbers of the rows that equal earlier ones."""
+    """Units side by side; the place of their first row among all, the places (from that row) and numbers of the rows
+    that equal earlier ones, and what becomes of their rows where the source gathers these."""
 
     spills: list[Path]
+    row: int
     places: np.ndarray
     numbers: np.ndarray
+    fates: np.ndarray | None
 
 
-def _renumber(each: Each, key: str, spills: list[Path], folder: Path, records: Path) -> int:
-    """Write the records of all units; a row that others before it equal gets the id of its number. Gives the rows."""
-    table, rows = Splice(records, record.SCHEMA), 0
-    for part, count in each(functools.partial(_renumbered, key), _some(spills, *_numbers(spills, folder))):
-        table.add(part)
-        part.unlink()
-        rows += count
+class Made(NamedTuple):
+    """The records of some units as a Parquet file beside their spills, their rows, and what was rejected."""
+
+    part: Path
+    rows: int
+    rejected: Counter[str]
+
+
+def _second_pass(made: Iterable[Made], records: Path, quarantine: Path, account: Ledger) -> None:
+    """Write the records of all units; a row that others before it equal has the id of its number."""
+    table = Splice(records, record.SCHEMA)
+    with quarantine.open("ab") as rejects:
+        for some in made:
+            table.add(some.part)
+            some.part.unlink()
+            account.rows_out += some.rows
+            if some.rejected:
+                account.rejected += some.rejected
+                rejects.write(some.part.with_suffix(".left").read_bytes())
     table.close()
-    return rows
 
 
-def _some(spills: list[Path], places: np.ndarray, numbers: np.ndarray) -> Iterator[Some]:
+def _some(spills: list[Path], places: np.ndarray, numbers: np.ndarray, fates: PlaceSpill | None) -> Iterator[Some]:
     """All units, so many at a time that they fill a row group."""
     first = row = rows = 0
     for place, path in enumerate(spills, 1):
         rows += path.with_suffix(".keys").stat().st_size // KEY.itemsize
         if rows - row >= ROWS or place == len(spills):
             start, stop = np.searchsorted(places, [row, rows])
-            yield Some(spills[first:place], places[start:stop] - row, numbers[start:stop])
+            own = fates.take(rows) if fates else None
+            yield Some(spills[first:place], row, places[start:stop] - row, numbers[start:stop], own)
             first, row = place, rows
 
 
-def _renumbered(key: str, some: Some) -> tuple[Path, int]:
-    """The records of some units as a Parquet file beside their spills, and its rows."""
-    part = some.spills[0].with_suffix(".parquet")
+def _drafts(some: Some) -> Iterator[tuple[pa.RecordBatch, np.ndarray, int, np.ndarray]]:
+    """What the first pass spilled of some units: batches, their identities, the place of their first row and the
+    numbers of their rows among equal ones."""
     place = 0
-    with renamed(part) as out:
-        sink = ParquetSink(out, record.SCHEMA)
-        for path in some.spills:
-            identity, done = np.fromfile(path.with_suffix(".keys"), KEY), 0
+    for path in some.spills:
+        with path.with_suffix(".keys").open("rb") as keys:
             for batch in read_stream(path):
                 own = _number_of((some.places, some.numbers), place, len(batch))
-                again = np.flatnonzero(own)
-                if len(again):
-                    ids = _ids(key, identity[done + again], own[again])
-                    mask = pa.array(own > 0)
-                    batch = batch.set_column(0, record.SCHEMA.field("id"), pc.replace_with_mask(batch["id"], mask, ids))
-                sink.write(batch)
-                place, done = place + len(batch), done + len(batch)
-        sink.close()
-    return part, place
+                yield batch, np.fromfile(keys, KEY, len(batch)), some.row + place, own
+                place += len(batch)
 
 
-def _gather(
-    key: str, source: Source, receipt: dict[str, Any], spills: list[Path], folder: Path,
-    records: Path, quarantine: Path, account: Ledger,
-) -> None:  # fmt: skip
-    """Write the records that the source's `gather` makes of the drafts of all units."""
-    numbers = _numbers(spills, folder)
-    sink = ParquetSink(records, record.SCHEMA)
-    with quarantine.open("ab") as rejects:
-        for batch in _gathered(key, source, receipt, spills, folder, numbers, rejects, account):
+def _renumbered(key: str, some: Some) -> Made:
+    """The records of some units."""
+    part, rows = some.spills[0].with_suffix(".parquet"), 0
+    with renamed(part) as out:
+        sink = ParquetSink(out, record.SCHEMA)
+        for batch, identity, _, own in _drafts(some):
+            again = np.flatnonzero(own)
+            if len(again):
+                ids = _ids(key, identity[again], own[again])
+                mask = pa.array(own > 0)
+                batch = batch.set_column(0, record.SCHEMA.field("id"), pc.replace_with_mask(batch["id"], mask, ids))
             sink.write(batch)
-            account.rows_out += len(batch)
-    sink.close()
+            rows += len(batch)
+        sink.close()
+    return Made(part, rows, Counter())
 
 
-def _gathered(
-    key: str, source: Source, receipt: dict[str, Any], spills: list[Path], folder: Path,
-    numbers: tuple[np.ndarray, np.ndarray], rejects: BinaryIO, account: Ledger,
-) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """The records that the source's `gather` makes of the drafts."""
-    place = 0
-    for drafts, identity in _drafts(key, source, spills, folder):
-        bad = pc.is_valid(drafts["reject"])
-        batch = _records(key, source, receipt, drafts, identity, _number_of(numbers, place, len(drafts)))
-        place += len(drafts)
-        if pc.any(bad).as_py():
-            rejects.write(_gathered_out(key, receipt, drafts.filter(bad), account))
-            batch = batch.filter(pc.invert(bad))
-        yield batch
+# --- a source that makes records of several rows -----------------------------------------------------------
 
 
-def _drafts(key: str, source: Source, spills: list[Path], folder: Path) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    """All drafts as the source's `gather` gives them, with their identities, in order."""
-    gather = getattr(sources.load(key), "gather")  # noqa: B009 - optional in the protocol
-    batches = gather(lambda: (b for path in spills for b in read_stream(path)), folder, source)
-    keys = (np.fromfile(path.with_suffix(".keys"), KEY) for path in spills)
-    pending = np.empty(0, KEY)
-    for batch in batches:
-        while len(pending) < len(batch):
-            pending = np.concatenate([pending, next(keys)])
-        yield batch, pending[: len(batch)]
-        pending = pending[len(batch) :]
+def _fates(key: str, source: Source, spills: list[Path], folder: Path) -> PlaceSpill:
+    """What the source says becomes of each row."""
+    module = sources.load(key)
+    counts = [path.with_suffix(".keys").stat().st_size // KEY.itemsize for path in spills]
+
+    def entries() -> Iterator[np.ndarray]:
+        place = 0
+        for unit, (path, count) in enumerate(zip(spills, counts, strict=True)):
+            found = np.fromfile(path.with_suffix(".index"), module.INDEX)
+            found["unit"], found["place"] = unit, np.arange(place, place + count)
+            yield found
+            place += count
+
+    return module.gather(entries(), sum(counts), folder, source)
+
+
+def _gathered(key: str, source: Source, receipt: dict[str, Any], spills: list[Path], some: Some) -> Made:
+    """The records that the source makes of the drafts of some units; those of no record are left for the quarantine."""
+    module, texts = sources.load(key), [path.with_suffix(".texts") for path in spills].__getitem__
+    part, rows, rejected = some.spills[0].with_suffix(".parquet"), 0, Counter[str]()
+    with (
+        renamed(part) as out,
+        renamed(part.with_suffix(".left")) as lines,
+        lines.open("wb") as rejects,
+    ):
+        sink = ParquetSink(out, record.SCHEMA)
+        for batch, identity, place, own in _drafts(some):
+            assert some.fates is not None
+            start, stop = np.searchsorted(some.fates["place"], [place, place + len(batch)])
+            drafts = module.render(batch, place, some.fates[start:stop], texts)
+            bad = pc.is_valid(drafts["reject"])
+            made = _records(key, source, receipt, drafts, identity, own)
+            if pc.any(bad).as_py():
+                rejects.write(_gathered_out(key, receipt, drafts.filter(bad), rejected))
+                made = made.filter(pc.invert(bad))
+            sink.write(made)
+            rows += len(made)
+        sink.close()
+    return Made(part, rows, rejected)
 
 
 def _numbers(spills: list[Path], folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -486,11 +530,11 @@ def _origin(source: Source, receipt: dict[str, Any], drafts: pa.RecordBatch) -> 
     return pa.StructArray.from_arrays([columns[field.name] for field in record.ORIGIN], fields=list(record.ORIGIN))
 
 
-def _gathered_out(key: str, receipt: dict[str, Any], drafts: pa.RecordBatch, account: Ledger) -> bytes:
-    """Quarantine lines for the drafts that `gather` put into other rows, or left out."""
+def _gathered_out(key: str, receipt: dict[str, Any], drafts: pa.RecordBatch, rejected: Counter[str]) -> bytes:
+    """Quarantine lines for the drafts that the source put into other rows, or left out."""
     lines = []
     for row in drafts.to_pylist():
-        account.rejected[row["reject"]] += 1
+        rejected[row["reject"]] += 1
         file = receipt["files"][row["file"]]["file"]
         raw = orjson.dumps({"input": row["input"], "response": row["response"], "meta": row["meta"]}).decode()
         lines.append(_quarantined(key, file, [readers.Fault(row["row"], row["reject"], row["message"], raw)]))

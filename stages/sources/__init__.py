@@ -9,21 +9,28 @@ A source is a module `stages/sources/<key>.py` with
 - `draft(batch, file, params)`: rows in the upstream columns to drafts, as many as came;
 - `PRIVATE`, optional: upstream columns that name people; they do not reach the quarantine, nor does any row
   of the source that cannot be read;
-- `gather(drafts, folder)`, optional: from all drafts to the final ones, where one record needs several rows.
+- optional, where one record needs several rows: `INDEX`, a numpy dtype with the fields `place` (of a row among all)
+  and `unit`; `index(drafts, texts)`, that of a batch, which leaves the texts that other rows may need in a file;
+  `gather(index, total, folder, params)`, from those of all units to what becomes of each row, by place; and
+  `render(drafts, first, fates, texts)`, the final drafts of a batch, with the files of all units at hand.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 
 from stages.errors import ParamsError
 from stages.params import Source
 from stages.record import TURN
+
+if TYPE_CHECKING:
+    from stages.engine.keys import PlaceSpill
 
 # What a source module makes of its rows; `normalize` adds the rest of the record.
 DRAFT = pa.schema(
@@ -51,7 +58,10 @@ class Module(Protocol):
     GROUP: str
     REPAIRS: tuple[str, ...]
     CHOICES: tuple[str, ...]
-    gather: Callable[[Callable[[], Iterator[pa.RecordBatch]], Path, Source], Iterator[pa.RecordBatch]]
+    INDEX: np.dtype
+    index: Callable[[pa.RecordBatch, BinaryIO], np.ndarray]
+    gather: Callable[[Iterable[np.ndarray], int, Path, Source], PlaceSpill]
+    render: Callable[[pa.RecordBatch, int, np.ndarray, Callable[[int], Path]], pa.RecordBatch]
 
     def raw(self, params: Source) -> pa.Schema: ...
     def draft(self, batch: pa.RecordBatch, file: str, params: Source) -> pa.RecordBatch: ...

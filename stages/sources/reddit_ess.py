@@ -8,9 +8,9 @@ one's, each used once, at most `pairs.max_per_post` pairs a post. The label says
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -100,20 +100,20 @@ class Facts(msgspec.Struct):
     score: str | None = None
 
 
-# One comment as the pairing sees it: its post, whether it helped, and where its text lies in the spill; no text.
-COMMENT = np.dtype(
+# One comment as the pairing sees it: its post, whether it helped, and where its text lies in the file of its unit.
+INDEX = np.dtype(
     [
         ("hi", "u8"), ("lo", "u8"), ("place", "i8"), ("effective", "?"), ("score", "f8"), ("length", "i8"),
-        ("digest_hi", "u8"), ("digest_lo", "u8"), ("start", "i8"), ("size", "i8"),
+        ("digest_hi", "u8"), ("digest_lo", "u8"), ("unit", "u4"), ("start", "i8"), ("size", "i8"),
     ]
 )  # fmt: skip
-FATE = np.dtype([("place", "i8"), ("reason", "u1"), ("start", "i8"), ("size", "i8")])
+FATE = np.dtype([("place", "i8"), ("reason", "u1"), ("unit", "u4"), ("start", "i8"), ("size", "i8")])
 REASONS = (None, "paired", "unpaired")  # no reason: a record, with a worse comment where `size` is not -1
 PAIRED, UNPAIRED = 1, 2
 
 
 class Comment(NamedTuple):
-    """A row of COMMENT, without its post."""
+    """A row of INDEX, without its post."""
 
     place: int
     effective: bool
@@ -121,49 +121,39 @@ class Comment(NamedTuple):
     length: int
     digest_hi: int
     digest_lo: int
+    unit: int
     start: int
     size: int
 
 
-def gather(rows: Callable[[], Iterator[pa.RecordBatch]], folder: Path, params: Source) -> Iterator[pa.RecordBatch]:
-    """Drafts of comments to drafts of records; comments that became part of another row carry the reason."""
-    store = folder / "comments.bin"
-    comments = KeySpill(folder / "comments", COMMENT)
-    total = _index(rows(), store, comments)
-    fates = PlaceSpill(folder / "fates", FATE, total)
+def index(batch: pa.RecordBatch, texts: BinaryIO) -> np.ndarray:
+    """What pairing asks of comments (dtype INDEX, place and unit unset); their texts are appended to `texts`."""
+    facts = [msgspec.json.decode(meta, type=Facts) for meta in batch["meta"].to_pylist()]
+    posts = [fact.post_id for fact in facts]
+    if None in posts:
+        folded = text.fold(batch["input"]).to_pylist()
+        posts = [post or fold for post, fold in zip(posts, folded, strict=True)]
+    data = batch["response"].cast(pa.binary())
+    found = np.zeros(len(batch), INDEX)
+    for prefix, hashes in (("", hash128(pa.array(posts, pa.string()))), ("digest_", hash128(data))):
+        found[f"{prefix}hi"], found[f"{prefix}lo"] = hashes["hi"], hashes["lo"]
+    found["effective"] = [fact.effective for fact in facts]
+    found["score"] = [_number(fact.score) for fact in facts]
+    found["length"] = pc.utf8_length(batch["response"]).to_numpy()
+    found["size"] = pc.binary_length(data).to_numpy()
+    found["start"] = texts.tell() + np.cumsum(found["size"]) - found["size"]
+    texts.write(b"".join(data.to_pylist()))
+    return found
+
+
+def gather(index: Iterable[np.ndarray], total: int, folder: Path, params: Source) -> PlaceSpill:
+    """What becomes of each of `total` comments (dtype FATE): a record, or a part of another one, with the reason."""
+    comments, fates = KeySpill(folder / "comments", INDEX), PlaceSpill(folder / "fates", FATE, total)
+    for found in index:
+        comments.add(found)
     for part in comments.partitions():
         fates.add(_pair(part, params.pairs or Pairs()))
-    with store.open("rb") as file:
-        place = 0
-        for batch in rows():
-            yield _render(batch, place, fates.take(place + len(batch)), file)
-            place += len(batch)
-
-
-def _index(batches: Iterator[pa.RecordBatch], store: Path, comments: KeySpill) -> int:
-    """Spill the texts of all comments, and what else pairing asks of them; return how many there are."""
-    place = start = 0
-    with store.open("wb") as file:
-        for batch in batches:
-            facts = [msgspec.json.decode(meta, type=Facts) for meta in batch["meta"].to_pylist()]
-            posts = [fact.post_id for fact in facts]
-            if None in posts:
-                folded = text.fold(batch["input"]).to_pylist()
-                posts = [post or fold for post, fold in zip(posts, folded, strict=True)]
-            data = batch["response"].cast(pa.binary())
-            found = np.zeros(len(batch), COMMENT)
-            for prefix, hashes in (("", hash128(pa.array(posts, pa.string()))), ("digest_", hash128(data))):
-                found[f"{prefix}hi"], found[f"{prefix}lo"] = hashes["hi"], hashes["lo"]
-            found["place"] = np.arange(place, place + len(batch))
-            found["effective"] = [fact.effective for fact in facts]
-            found["score"] = [_number(fact.score) for fact in facts]
-            found["length"] = pc.utf8_length(batch["response"]).to_numpy()
-            found["size"] = pc.binary_length(data).to_numpy()
-            found["start"] = start + np.cumsum(found["size"]) - found["size"]
-            comments.add(found)
-            start += file.write(b"".join(data.to_pylist()))
-            place += len(batch)
-    return place
+    return fates
 
 
 def _number(score: str | None) -> float:
@@ -174,11 +164,11 @@ def _number(score: str | None) -> float:
 
 
 def _pair(part: np.ndarray, limits: Pairs) -> np.ndarray:
-    """What becomes of each comment of some posts (dtype COMMENT, sorted by post): dtype FATE."""
+    """What becomes of each comment of some posts (dtype INDEX, sorted by post): dtype FATE."""
     fates = np.zeros(len(part), FATE)
     fates["place"], fates["size"] = part["place"], -1
     starts = np.unique(run_starts(part, ("hi", "lo")))
-    own = list(COMMENT.names or ())[2:]
+    own = list(INDEX.names or ())[2:]
     for start, stop in itertools.pairwise([*starts.tolist(), len(part)]):
         rows = [Comment(*row) for row in part[own][start:stop].tolist()]
         numbers = {row.place: start + number for number, row in enumerate(rows)}
@@ -189,8 +179,8 @@ def _pair(part: np.ndarray, limits: Pairs) -> np.ndarray:
             worse = next((c for c in bad if _fits(comment, c, limits)), None)
             if worse is not None:
                 bad.remove(worse)
-                fates["start"][numbers[comment.place]] = worse.start
-                fates["size"][numbers[comment.place]] = worse.size
+                for name in ("unit", "start", "size"):
+                    fates[name][numbers[comment.place]] = getattr(worse, name)
                 fates["reason"][numbers[worse.place]] = PAIRED
         fates["reason"][[numbers[c.place] for c in bad]] = UNPAIRED
     return fates
@@ -202,14 +192,18 @@ def _fits(good: Comment, bad: Comment, limits: Pairs) -> bool:
     return good.score >= bad.score and long <= limits.length_ratio * short and content
 
 
-def _render(batch: pa.RecordBatch, first: int, fates: np.ndarray, file: Any) -> pa.RecordBatch:
+def render(batch: pa.RecordBatch, first: int, fates: np.ndarray, texts: Callable[[int], Path]) -> pa.RecordBatch:
+    """Drafts of comments from place `first` on as drafts of records; those that are none carry the reason."""
     rejected: list[str | None] = [None] * len(batch)
     tags = batch["tags"]
     paired = fates[fates["size"] >= 0]
+    for unit in np.unique(paired["unit"]).tolist():
+        some = paired[paired["unit"] == unit]
+        with texts(unit).open("rb") as file:
+            for place, start, size in zip(*(some[name].tolist() for name in ("place", "start", "size")), strict=True):
+                file.seek(start)
+                rejected[place - first] = str(file.read(size), "utf-8")
     if len(paired):
-        for place, start, size in zip(*(paired[name].tolist() for name in ("place", "start", "size")), strict=True):
-            file.seek(start)
-            rejected[place - first] = str(file.read(size), "utf-8")
         lists = tags.to_pylist()
         for place in (paired["place"] - first).tolist():
             lists[place] = sorted([*lists[place], "derived:pair"])
