@@ -201,7 +201,7 @@ def test_an_empty_csv_is_named(folder: Path) -> None:
 
 def test_one_unit_for_a_small_file(folder: Path) -> None:
     (folder / "x.jsonl").write_bytes(b'{"a":"x","b":"y"}\n')
-    assert readers.units(folder / "x.jsonl") == [Unit(folder / "x.jsonl")]
+    assert list(readers.units(folder / "x.jsonl")) == [Unit(folder / "x.jsonl")]
 
 
 @settings(deadline=None)
@@ -210,6 +210,22 @@ def test_units_cut_an_array_between_items(folder: Path, rows: Any, size: int, in
     nested = [row | {"c": [{"a": row["b"]}]} if n % 3 == 2 else row for n, row in enumerate(rows)]
     content = json.dumps(nested, indent=indent).encode()
     assert read(folder / "x.json", content, size) == read(folder / "x.json", content)
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(1, 200), st.integers(1, 400), st.sampled_from([b"", b"]", b"]{}", b'"', b"}", b"[", b"7,"]))
+def test_units_of_a_broken_array_say_what_the_whole_says(
+    folder: Path, rows: Any, size: int, left: int, end: bytes
+) -> None:
+    content = json.dumps(rows).encode()[:-left] + end
+
+    def found(size: int | None) -> object:
+        try:
+            return read(folder / "x.json", b"[" + content[1:], size)
+        except SourceError as error:
+            return str(error)
+
+    assert found(size) == found(None)
 
 
 @settings(deadline=None)
@@ -233,7 +249,7 @@ def test_units_cut_a_csv_between_rows(folder: Path, rows: Any, size: int, quotin
 )
 def test_a_csv_with_loose_quotes_or_line_ends_is_one_unit(folder: Path, content: bytes) -> None:
     (folder / "x.csv").write_bytes(content)
-    assert len(readers.units(folder / "x.csv", 8)) == 1
+    assert len(list(readers.units(folder / "x.csv", 8))) == 1
 
 
 def test_units_of_a_csv_read_no_more_than_their_own_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,11 +262,11 @@ def test_units_of_a_csv_read_no_more_than_their_own_bytes(folder: Path, monkeypa
 def test_cuts_do_not_depend_on_the_chunk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"a,b\n" + b"".join(b'"x ""%d""\n",y\r\n' % n for n in range(50))
     (folder / "x.csv").write_bytes(content)
-    whole = readers.units(folder / "x.csv", 40)
+    whole = list(readers.units(folder / "x.csv", 40))
     assert len(whole) > 10
     for chunk in range(1, 9):
         monkeypatch.setattr("stages.readers.csv_rows.CSV_CHUNK", chunk)
-        assert readers.units(folder / "x.csv", 40) == whole
+        assert list(readers.units(folder / "x.csv", 40)) == whole
 
 
 def test_a_raw_column_that_is_no_utf8_is_a_fault(folder: Path) -> None:

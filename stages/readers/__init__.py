@@ -22,21 +22,28 @@ def is_csv(file: str) -> bool:
     return file.lower().endswith(".csv")
 
 
-def units(path: Path, size: int = 16 << 20) -> list[Unit]:
+def units(path: Path, size: int = 16 << 20) -> Iterator[Unit]:
     """Cut a file between rows near every `size` bytes; one of which that cannot be said for sure is one unit."""
+    start = row = 0
+    for at, number in _cuts(path, size):
+        yield Unit(path, start, at, row)
+        start, row = at, number
+    yield Unit(path, start, None, row)
+
+
+def _cuts(path: Path, size: int) -> Iterator[tuple[int, int]]:
+    """Places inside a file where a row starts, and its number; a unit is read while the next one is looked for."""
     total = path.stat().st_size
     if total <= size:
-        return [Unit(path)]
+        return
     with path.open("rb") as file:
         if is_csv(path.name):
-            cuts = list(csv_rows.cuts(file, size))
+            cuts = csv_rows.cuts(file, size)
         elif json_rows.is_array(file):
-            cuts = list(json_rows.array_cuts(file, size))
+            cuts = json_rows.array_cuts(file, size)
         else:
-            cuts = list(json_rows.line_cuts(file, size, total))
-    starts = [(0, 0), *((at, row) for at, row in cuts if at < total)]
-    stops = [*(at for at, _ in starts[1:]), None]
-    return [Unit(path, at, stop, row) for (at, row), stop in zip(starts, stops, strict=True)]
+            cuts = json_rows.line_cuts(file, size, total)
+        yield from ((at, row) for at, row in cuts if at < total)
 
 
 def read(unit: Unit, schema: pa.Schema, label: str) -> Iterator[Read]:

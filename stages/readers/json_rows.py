@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -294,15 +295,13 @@ GUESSES = 8  # braces that may end the last whole object of a buffer
 
 
 def array_cuts(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """Places of objects in a JSON array, and their numbers; none for an array that cannot be read to its end."""
-    cuts: list[tuple[int, int]] = []
-    try:
+    """Places of objects in a JSON array, and their numbers, up to where it cannot be read: reading it tells why."""
+    count = 1
+    with contextlib.suppress(SourceError):
         for number, (at, text) in enumerate(_array_items(file, "", Unit(Path()))):
-            if at >= size * (len(cuts) + 1) and text.startswith(b"{"):
-                cuts.append((at, number))
-    except SourceError:
-        return  # reading it tells why
-    yield from cuts
+            if at >= size * count and text.startswith(b"{"):
+                yield at, number
+                count += 1
 
 
 def _item_stretches(file: BinaryIO, unit: Unit, label: str) -> Iterator[_Texts]:
