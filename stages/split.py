@@ -25,10 +25,11 @@ from stages.dedup.clusters import components
 from stages.dedup.exact import COMPARED
 from stages.engine.keys import KeySpill, hash128, run_starts
 from stages.errors import LawError
-from stages.files import atomic, scratch
+from stages.files import atomic, renamed, scratch
 from stages.layout import LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.ledger import Ledger
 from stages.params import Decontaminate, Split
+from stages.splice import Splice
 from stages.storage import ParquetSink, Stretch, read_batches, read_stretch, stretches
 
 SIDES = ("train", "validation", "test", "held_out")
@@ -52,14 +53,14 @@ def main() -> None:
     order = sorted(path.stem for path in (LEDGER / "merge").glob("*.json"))
     accounts = {key: Ledger("split", key) for key in order}
     matrix = contamination.Matrix(contamination.load(settings.decontaminate.benchmarks), order)
-    with scratch(SPLIT_TABLE) as folder:
+    with scratch(SPLIT_TABLE) as folder, engine.started(settings.engine, merged.stat().st_size) as each:
         by_row = folder / "rows.bin"
-        with engine.started(settings.engine, merged.stat().st_size) as each:
-            looked = each(partial(_look, merged, settings.split, settings.decontaminate), stretches(merged))
-            joined = _join_groups(looked, merged, folder, by_row, matrix)
+        looked = each(partial(_look, merged, settings.split, settings.decontaminate), stretches(merged))
+        joined = _join_groups(looked, merged, folder, by_row, matrix)
         inputs, groups = KeySpill(folder / "check-inputs", KEY), KeySpill(folder / "check-groups", KEY)
+        put = partial(_put, merged, folder, by_row, joined, settings.split, order)
         with atomic(SPLIT_TABLE) as out:
-            _write(merged, out, settings.split, joined, accounts, by_row, inputs, groups)
+            _write(each(put, stretches(merged)), out, accounts, inputs, groups)
             for part in inputs.partitions():
                 _check(part, "folded input")
             for part in groups.partitions():
@@ -189,27 +190,41 @@ def _named(merged: Path, by_row: Path, pairs: np.ndarray) -> Joined:
 # --- sides --------------------------------------------------------------------------------------------------
 
 
-def _write(
-    merged: Path, out: Path, split: Split, joined: Joined | None, accounts: dict[str, Ledger], by_row: Path,
-    inputs: KeySpill, groups: KeySpill,
-) -> None:  # fmt: skip
-    """Write id, side, group for each merged row, in its order; emit keys for the checks."""
-    sink = ParquetSink(out, SCHEMA, published=True)
-    with by_row.open("rb") as rows:
-        for batch in read_batches(merged, ["id", "source", "group"]):
+def _put(
+    merged: Path, folder: Path, by_row: Path, joined: Joined | None, split: Split, order: list[str], stretch: Stretch
+) -> tuple[Path, np.ndarray]:
+    """Id, side and group of the rows of a stretch as a Parquet file, and their keys as they came out (dtype KEY)."""
+    part, made = folder / f"{stretch.number}.parquet", []
+    with renamed(part) as out, by_row.open("rb") as rows:
+        sink = ParquetSink(out, SCHEMA, published=True)
+        rows.seek(stretch.row * KEY.itemsize)
+        for batch in read_stretch(merged, stretch, ["id", "source", "group"]):
             keys = np.fromfile(rows, KEY, len(batch))
             names = _renamed(batch["group"], keys, joined, split)
             sides = pa.array(SIDES).take(pa.array(keys["side"]))
             sink.write(pa.RecordBatch.from_arrays([batch["id"], sides, names], schema=SCHEMA))
-            keys["source"] = pc.index_in(batch["source"], pa.array(list(accounts))).to_numpy()
-            inputs.add(keys)
-            turned = keys.copy()
-            turned["hi"], turned["lo"] = keys["group_hi"], keys["group_lo"]
-            groups.add(turned)
-            for value in pc.value_counts(batch["source"]).to_pylist():
-                accounts[value["values"]].rows_in += value["counts"]
-                accounts[value["values"]].rows_out += value["counts"]
-    sink.close()
+            keys["source"] = pc.index_in(batch["source"], pa.array(order)).to_numpy()
+            made.append(keys)
+        sink.close()
+    return part, np.concatenate(made)
+
+
+def _write(
+    made: Iterable[tuple[Path, np.ndarray]], out: Path, accounts: dict[str, Ledger], inputs: KeySpill, groups: KeySpill
+) -> None:
+    """Put the stretches together; keep the keys for the checks, by folded input and by group."""
+    table = Splice(out, SCHEMA)
+    for part, keys in made:
+        table.add(part)
+        part.unlink()
+        inputs.add(keys)
+        turned = keys.copy()
+        turned["hi"], turned["lo"] = keys["group_hi"], keys["group_lo"]
+        groups.add(turned)
+        for account, count in zip(accounts.values(), np.bincount(keys["source"], minlength=len(accounts)), strict=True):
+            account.rows_in += int(count)
+            account.rows_out += int(count)
+    table.close()
 
 
 def _renamed(names: pa.StringArray, keys: np.ndarray, joined: Joined | None, split: Split) -> pa.StringArray:
