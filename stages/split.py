@@ -247,7 +247,7 @@ def _renamed(names: pa.StringArray, keys: np.ndarray, joined: Joined | None, spl
 
 def _check(part: np.ndarray, what: str) -> None:
     """Raise LawError if rows of one key stand both in train and in validation."""
-    part = part[part["side"] != HELD_OUT]
+    part = part.compress(part["side"] != HELD_OUT)
     leaks = int((part["side"] != part["side"][run_starts(part, ("hi", "lo"))]).sum())
     if leaks:
         raise LawError(
@@ -257,7 +257,8 @@ def _check(part: np.ndarray, what: str) -> None:
 
 def _weigh(part: np.ndarray, order: list[str], accounts: dict[str, Ledger]) -> None:
     """Add the sides and group sizes of one partition of group keys to the sources' figures."""
-    names, counts = np.unique(part[["hi", "lo", "source", "side"]], return_counts=True)
+    first = np.flatnonzero(run_starts(part, ("hi", "lo", "source", "side")) == np.arange(len(part)))
+    names, counts = part[first], np.diff(first, append=len(part))
     for number, key in enumerate(order):
         mine = names["source"] == number
         details, sizes = accounts[key].details, counts[mine]

@@ -60,4 +60,4 @@ def duplicates(partitions: Iterator[np.ndarray]) -> Iterator[Removed]:
     for part in partitions:
         first = run_starts(part, ("hi", "lo"))
         leaves = (first != np.arange(len(part))) & ~part["keep"]
-        yield Removed(part[leaves], part[first[leaves]])
+        yield Removed(part.compress(leaves), part.take(first[leaves]))

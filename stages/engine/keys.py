@@ -70,7 +70,13 @@ class KeySpill:
                 yield records
 
     def _sorted(self, records: np.ndarray) -> np.ndarray:
-        return records[np.lexsort([records[name] for name in reversed(self.dtype.names or ())])]
+        """By `hi`, which most records have for themselves; the others among their like by all fields."""
+        records = records.take(np.argsort(np.ascontiguousarray(records["hi"])))
+        again = records["hi"][1:] == records["hi"][:-1]
+        like = np.flatnonzero(np.append(again, [False]) | np.append([False], again))
+        some = records.take(like)
+        records[like] = some.take(np.lexsort([some[name] for name in reversed(self.dtype.names or ())]))
+        return records
 
     def _drain(self) -> np.ndarray:
         records = np.concatenate(self._pending) if self._pending else np.empty(0, self.dtype)
@@ -86,12 +92,12 @@ class KeySpill:
 
 def _scatter(records: np.ndarray, name: Path, shift: int) -> None:
     """Append records to the files of a name by the bits of `hi` above the last `shift`."""
-    part = ((records["hi"] >> np.uint64(shift)) & np.uint64(PARTITIONS - 1)).astype(np.int64)
-    order = np.argsort(part, kind="stable")
-    bounds = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
+    part = ((records["hi"] >> np.uint64(shift)) & np.uint64(PARTITIONS - 1)).astype(np.uint8)
+    records = records.take(np.argsort(part, kind="stable"))  # `take` is ten times faster than [] for structs
+    bounds = np.append([0], np.cumsum(np.bincount(part, minlength=PARTITIONS)))
     for number in np.flatnonzero(np.diff(bounds)):
         with _file(name, int(number)).open("ab") as file:
-            records[order[bounds[number] : bounds[number + 1]]].tofile(file)
+            records[bounds[number] : bounds[number + 1]].tofile(file)
 
 
 def _file(name: Path, part: int) -> Path:
