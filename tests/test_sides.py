@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stages import engine, storage
 from stages import split as stage
-from stages.layout import MERGED_TABLE
+from stages.layout import MERGED_TABLE, SPLIT_TABLE
 from stages.params import Split
 from stages.split import SIDES, sides_of
 from tests.conftest import Project
@@ -48,7 +48,7 @@ def test_shares_are_met() -> None:
 
 
 @pytest.mark.slow
-def test_the_split_is_the_same_for_any_worker_count_and_stretch(
+def test_the_split_is_the_same_for_any_worker_count_and_its_rows_for_any_stretch(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("params.yaml", "data/merged", "data/ledger", "data/benchmarks"):
@@ -59,12 +59,16 @@ def test_the_split_is_the_same_for_any_worker_count_and_stretch(
     pq.write_table(pq.read_table(MERGED_TABLE), MERGED_TABLE, row_group_size=20)
     monkeypatch.setattr(engine, "SMALL", 0)
     monkeypatch.setattr(storage, "STRETCH", 1)
+    tables = []
     for workers in (1, 2):
         Project(tmp_path).params(lambda tree, n=workers: tree.update(engine={"kind": "local", "workers": n}))
         shutil.rmtree("data/ledger/split")
         stage.main()
-        for name in ("data/split/split.parquet", *(f"data/ledger/split/{key}.json" for key in ("trace", "psych_101"))):
+        tables.append(SPLIT_TABLE.read_bytes())
+        assert pq.read_table(SPLIT_TABLE).equals(pq.read_table(built / SPLIT_TABLE))
+        for name in (f"data/ledger/split/{key}.json" for key in ("trace", "psych_101")):
             assert Path(name).read_bytes() == (built / name).read_bytes()
+    assert tables[0] == tables[1]
 
 
 def test_a_test_share_makes_a_third_side(project: Project) -> None:
