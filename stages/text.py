@@ -40,13 +40,20 @@ def words(texts: pa.StringArray) -> pa.StringArray:
     return _fold(texts, b" ")
 
 
+def joined_words(texts: pa.StringArray) -> bytes:
+    """The texts of `words` in one byte string, each ended by a NUL."""
+    return _folded(texts, b" ")
+
+
 def _fold(texts: pa.StringArray, gap: bytes) -> pa.StringArray:
-    if len(texts) == 0:
-        return pa.array([], pa.string())
-    joined = join(texts)
+    return apart(_folded(texts, gap))
+
+
+def _folded(texts: pa.StringArray, gap: bytes) -> bytes:
+    joined = join(texts) if len(texts) else b""
     if not joined.isascii():
         joined = _fold_runs(joined, gap)
-    return apart(joined.translate(_SPACED) if gap else joined.translate(_LOWER, _PUNCTUATION))
+    return joined.translate(_SPACED) if gap else joined.translate(_LOWER, _PUNCTUATION)
 
 
 def apart(joined: bytes) -> pa.StringArray:
@@ -63,7 +70,7 @@ def join(texts: pa.StringArray) -> bytes:
     """All texts in one byte string, each ended by a NUL; null counts as empty."""
     texts = texts.fill_null("")
     whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
-    return cast(bytes, pc.binary_join(whole, "\0")[0].as_buffer().to_pybytes()) + _SEPARATOR
+    return b"".join((pc.binary_join(whole, "\0")[0].as_buffer(), _SEPARATOR))
 
 
 def _fold_runs(joined: bytes, gap: bytes) -> bytes:

@@ -245,11 +245,12 @@ def _save(folder: Path, view: int, name: str, pieces: Iterable[np.ndarray]) -> i
 def spans(folder: Path, view: int, rows: int) -> list[tuple[int, int]]:
     """Ranges of smaller positions, [low, high), that hold a bounded number of pairs each, and all pairs together."""
     files = sorted(folder.glob(f"pairs-{view}-*"))
+    place = cache(_place)  # most bounds are asked for again
     found: list[tuple[int, int]] = []
     waiting = [(0, rows)]
     while waiting:
         low, high = waiting.pop()
-        size = sum(stop - start for start, stop in (_slice(path, low, high) for path in files))
+        size = sum(place(path, high) - place(path, low) for path in files)
         if size > SPAN and high - low > 1:
             middle = (low + high) // 2
             waiting += [(middle, high), (low, middle)]
@@ -262,18 +263,17 @@ def load(folder: Path, view: int, low: int, high: int) -> np.ndarray:
     """All distinct pairs of a view whose smaller position is in [low, high)."""
     found = [np.zeros(0, np.uint64)]
     for path in sorted(folder.glob(f"pairs-{view}-*")):
-        start, stop = _slice(path, low, high)
+        start, stop = _place(path, low), _place(path, high)
         with path.open("rb", buffering=0) as file:
             found.append(np.frombuffer(os.pread(file.fileno(), 8 * (stop - start), 8 * start), "<u8"))
     return distinct(np.concatenate(found))
 
 
-def _slice(path: Path, low: int, high: int) -> tuple[int, int]:
-    """Where in a file the pairs lie whose smaller position is in [low, high)."""
+def _place(path: Path, bound: int) -> int:
+    """How many pairs of a file have a smaller position below `bound`."""
     total = path.stat().st_size // 8
     with path.open("rb", buffering=0) as file:
-        bounds = [bisect_left(range(total), bound << 32, key=partial(_pair, file.fileno())) for bound in (low, high)]
-    return bounds[0], bounds[1]
+        return bisect_left(range(total), bound << 32, key=partial(_pair, file.fileno()))
 
 
 def _pair(number: int, at: int) -> int:

@@ -11,11 +11,12 @@ from fractions import Fraction
 import numpy as np
 
 from stages.dedup.shingles import BITS, Sets, sets
-from stages.dedup.spill import Spill, ranges
+from stages.dedup.spill import OF_VIEW, WHOLE, Spill, ranges
 
-_WORDS, _PAIRS, _MARKS = 1 << 18, 1 << 15, 1 << 12  # compared at once
+_WORDS, _PAIRS, _MARKS = 1 << 17, 1 << 15, 1 << 12  # compared at once
 _KEPT = 1 << 22  # shingles of rows that are kept for the pairs to come
 _U = np.uint64
+Score = tuple[np.ndarray, np.ndarray]  # sizes of intersection and union (int64) of each pair
 
 
 class Pairs:
@@ -58,7 +59,7 @@ class Pairs:
             yield some[:stop]
             index = index[stop:]
 
-    def jaccard(self, index: np.ndarray, fields: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    def jaccard(self, index: np.ndarray, fields: tuple[int, ...]) -> Score:
         """Sizes of intersection and union (int64) of the shingle sets of each pair of one chunk."""
         if self._fields != fields:
             self._kept, self._fields = Kept(len(self.rows)), fields
@@ -74,6 +75,19 @@ class Pairs:
         parts = [kept.shared(self.a[index[part]], self.b[index[part]]) for part in _slices(a + b)]
         inter = np.concatenate([np.zeros(0, np.int64), *parts])
         return inter, a + b - inter
+
+    def by_field(self, index: np.ndarray, score: Score) -> dict[int, Score]:
+        """Sizes of intersection and union of each field of each pair of one chunk, whose wholes have `score`."""
+        counts = self.where["counts"][self.a[index]].astype(np.int64) + self.where["counts"][self.b[index]]
+        found = {}
+        for field in OF_VIEW[WHOLE]:
+            alone = counts[:, field] == counts.sum(axis=1)  # the whole is this field
+            inter, union = (np.where(alone, part, 0) for part in score)
+            rest = np.flatnonzero(~alone & (counts[:, field] > 0))
+            if len(rest):
+                inter[rest], union[rest] = self.jaccard(index[rest], (field,))
+            found[field] = inter, union
+        return found
 
     def differing(self, index: np.ndarray, fields: tuple[int, ...]) -> np.ndarray:
         """Words of one row that the other lacks, the larger of both sides (int64): a replaced word counts once."""
@@ -92,10 +106,10 @@ class Pairs:
 
 
 def _tagged(values: np.ndarray, starts: np.ndarray, sizes: np.ndarray, bits: int) -> np.ndarray:
-    """The values of each run, with the run's number above their lower bits."""
-    low = values[ranges(starts, sizes)] & _U((1 << bits) - 1)
-    low |= np.repeat(np.arange(len(starts), dtype=_U) << _U(bits), sizes)
-    return low
+    """The values of each run, of so many bits, with the run's number above them."""
+    tagged = values.take(ranges(starts, sizes))
+    tagged |= np.repeat(np.arange(len(starts), dtype=_U) << _U(bits), sizes)
+    return tagged
 
 
 class Kept:
@@ -121,14 +135,14 @@ class Kept:
     def add(self, rows: np.ndarray, found: Sets) -> None:
         self.sizes[rows] = np.diff(found.ends, prepend=0)
         self._starts[rows] = self._used + found.ends - self.sizes[rows]
-        self._keys[self._used : self._used + len(found.keys)] = found.keys
+        np.bitwise_and(found.keys, _U((1 << BITS) - 1), out=self._keys[self._used : self._used + len(found.keys)])
         self._used += len(found.keys)
 
     def shared(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """How many keys both sets of each pair hold: brought together by sorting, they stand side by side."""
         both = np.concatenate([_tagged(self._keys, self._starts[side], self.sizes[side], BITS) for side in (a, b)])
         both.sort(kind="stable")  # two sorted runs: numpy's stable sort merges them in one pass
-        twice = both[1:][both[1:] == both[:-1]] >> _U(BITS)
+        twice = both.take(np.flatnonzero(both[1:] == both[:-1])) >> _U(BITS)
         return np.bincount(twice.astype(np.int64), minlength=len(a))
 
 
@@ -144,12 +158,13 @@ def _slices(sizes: np.ndarray) -> Iterator[slice]:
 
 def _common(mine: np.ndarray, other: np.ndarray, pairs: int) -> np.ndarray:
     """For each pair, how many values both sides hold, repeats counted (int64)."""
-    kinds, counts = np.unique(mine, return_counts=True)
-    others, other_counts = np.unique(other, return_counts=True)
-    both, at, other_at = np.intersect1d(kinds, others, assume_unique=True, return_indices=True)
-    found = np.zeros(pairs, np.int64)
-    np.add.at(found, (both >> _U(32)).astype(np.int64), np.minimum(counts[at], other_counts[other_at]))
-    return found
+    both = np.concatenate([mine << _U(1), (other << _U(1)) | _U(1)])
+    both.sort()
+    values = both >> _U(1)
+    starts = np.flatnonzero(np.concatenate([np.ones(min(len(values), 1), bool), values[1:] != values[:-1]]))
+    theirs = np.add.reduceat(both & _U(1), starts).astype(np.int64) if len(starts) else np.zeros(0, np.int64)
+    shared = np.minimum(theirs, np.diff(starts, append=len(values)) - theirs)
+    return np.bincount((values[starts] >> _U(32)).astype(np.int64), shared, pairs).astype(np.int64)
 
 
 def reaches(inter: np.ndarray, union: np.ndarray, threshold: Fraction) -> np.ndarray:

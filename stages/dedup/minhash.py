@@ -42,10 +42,9 @@ def minima(of: Sets) -> np.ndarray:
     bins = np.full((len(of.ends), BINS), EMPTY, np.uint32)
     if len(of.keys):
         place = of.keys >> np.uint64(_VALUE_BITS)  # number of the set, then of the bin
-        first = np.ones(len(place), bool)
-        np.not_equal(place[1:], place[:-1], out=first[1:])
-        value = (of.keys[first] >> np.uint64(_VALUE_BITS - 32)) & np.uint64(0xFFFFFFFF)
-        bins.reshape(-1)[place[first]] = np.minimum(value, np.uint64(EMPTY - 1))
+        first = np.concatenate([[0], np.flatnonzero(place[1:] != place[:-1]) + 1])
+        value = (of.keys.take(first) >> np.uint64(_VALUE_BITS - 32)) & np.uint64(0xFFFFFFFF)
+        bins.reshape(-1)[place.take(first)] = np.minimum(value, np.uint64(EMPTY - 1))
     return bins
 
 
@@ -55,36 +54,40 @@ def densify(bins: np.ndarray) -> np.ndarray:
     count = filled.sum(axis=1)
     dense = bins.copy()
     few = np.flatnonzero((count > 0) & (count <= _FEW))
+    few = few[np.argsort(-count[few], kind="stable")]
     dense[few] = _densify_few(bins[few], filled[few], count[few])
-    _densify_many(dense, bins, np.flatnonzero((count > _FEW) & (count < BINS)))
+    many = np.flatnonzero((count > _FEW) & (count < BINS))
+    dense[many] = _densify_many(bins[many])
     return dense
 
 
 def _densify_few(bins: np.ndarray, filled: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Rank the filled bins for every bin; take the best. (rows, 128) uint8 at a time, so it vectorises well."""
+    """Rank the filled bins for every bin; take the best. Rows by falling count; uint8, so it vectorises well."""
     order, rank = _orders()
     best = np.full(bins.shape, BINS - 1, np.uint8)
-    columns = np.nonzero(filled)[1].astype(np.uint8)
+    columns = np.nonzero(filled)[1]
     starts = np.cumsum(count) - count
-    for turn in range(int(count.max(initial=0))):
-        rows = np.flatnonzero(count > turn)
-        donors = rank[columns[starts[rows] + turn]]
-        best[rows] = np.minimum(best[rows], donors)
-    return np.take_along_axis(bins, order[best, np.arange(BINS)].astype(np.int64), axis=1)
+    for turn, rows in enumerate(
+        np.searchsorted(-count, -np.arange(1, count.max(initial=0) + 1), side="right").tolist()
+    ):
+        np.minimum(best[:rows], rank.take(columns[starts[:rows] + turn], axis=0), out=best[:rows])
+    donors = order.take(best * np.int64(BINS) + np.arange(BINS))
+    return bins.take(donors + BINS * np.arange(len(bins))[:, None])
 
 
-def _densify_many(dense: np.ndarray, bins: np.ndarray, rows: np.ndarray) -> None:
+def _densify_many(bins: np.ndarray) -> np.ndarray:
     """Probe the bins in order until one is filled: few are empty, so few probes are needed."""
     order, _ = _orders()
-    at, column = np.nonzero(bins[rows] == EMPTY)
-    at = rows[at]
+    known, dense = bins.reshape(-1), bins.reshape(-1).copy()
+    empty = np.flatnonzero(known == EMPTY)
     for turn in range(1, BINS):
-        if len(at) == 0:
-            return
-        value = bins[at, order[turn, column]]
-        dense[at, column] = value
-        missed = value == EMPTY
-        at, column = at[missed], column[missed]
+        if len(empty) == 0:
+            break
+        column = empty & (BINS - 1)
+        value = known.take(empty - column + order[turn].take(column))
+        dense[empty] = value
+        empty = empty[value == EMPTY]
+    return dense.reshape(bins.shape)
 
 
 @cache

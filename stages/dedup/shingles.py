@@ -59,34 +59,27 @@ def sequences(texts: pa.StringArray) -> Sequences:
     >>> sequences(pa.array(["One two", "ONE...two!", ""])).counts.tolist()
     [2, 2, 0]
     """
-    folded = text.words(texts)
-    data, offsets = _bytes(folded)
-    starts, ends = _bounds(data, offsets)
-    counts = np.diff(np.searchsorted(starts, offsets))
-    hashes = _hash_words(data, starts, ends - starts)
-    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    silent = np.flatnonzero((counts == 0) & (lengths > 0))
+    data = np.frombuffer(text.joined_words(texts), np.uint8)
+    starts, stops = _bounds(data)
+    counts = np.diff(np.searchsorted(starts, np.flatnonzero(data == 0)), prepend=0)
+    hashes = _hash_words(data, starts, stops - starts)
+    silent = np.flatnonzero(counts == 0)
+    silent = silent[_lengths(texts.take(pa.array(silent))) > 0] if len(silent) else silent
     return _add_silent(Sequences(hashes, counts), silent, texts) if len(silent) else Sequences(hashes, counts)
 
 
-def _bytes(folded: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of an array of strings, and where each string ends in them (n + 1 offsets, from 0)."""
-    _, where, values = folded.buffers()
-    offsets = np.frombuffer(where, np.int32)[folded.offset : folded.offset + len(folded) + 1].astype(np.int64)
-    data = np.frombuffer(values or b"", np.uint8)[offsets[0] : offsets[-1]]
-    return data, offsets - offsets[0]
+def _lengths(texts: pa.StringArray) -> np.ndarray:
+    return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
 
 
-def _bounds(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each word starts and ends. No word reaches over the end of its text."""
-    gap = data == _SPACE
-    before, after = np.ones(len(data), bool), np.ones(len(data), bool)
-    before[1:], after[:-1] = gap[:-1], gap[1:]
-    before[offsets[:-1][offsets[:-1] < len(data)]] = True
-    after[offsets[1:][offsets[1:] > 0] - 1] = True
-    before &= ~gap
-    after &= ~gap
-    return np.flatnonzero(before), np.flatnonzero(after) + 1
+def _bounds(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each word starts and stops: what ends a text, a NUL, ends its last word."""
+    gap = data <= _SPACE
+    turns = np.empty(len(gap), bool)
+    np.logical_not(gap[:1], out=turns[:1])
+    np.not_equal(gap[1:], gap[:-1], out=turns[1:])
+    places = np.flatnonzero(turns)
+    return places[::2].copy(), places[1::2].copy()
 
 
 def _hash_words(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

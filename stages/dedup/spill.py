@@ -35,8 +35,8 @@ WHERE = np.dtype([("start", "<u8"), ("counts", "<u4", (3,)), ("_", "<u4")])
 ROW = np.dtype([("same", "<u8", (3,)), ("rank", "<u8"), ("removable", "<u8")])
 
 BLOCK = 4096  # rows; band keys are stored by block, one band after another
-_SLICE_ROWS, _SLICE_BYTES = 4096, 2 << 20  # worked on at once
-_NEAR = 2048  # bytes between two reads that are cheaper as one
+_SLICE_ROWS, _SLICE_BYTES = 4096, 1 << 20  # worked on at once
+_NEAR = 4096  # bytes between two reads that are cheaper as one
 
 
 FILES = ("words", "where", "rows", "keys", *(f"marks-{view}" for view in VIEWS))
@@ -60,11 +60,24 @@ def sketch(batch: pa.RecordBatch) -> Sketch:
     texts = sequences(pa.concat_arrays(columns).take(pa.array(order)))
     own = sets(texts)
     bins = minima(own).reshape(rows, 3, -1)
-    views = (bins[:, 0], bins[:, 1], bins.min(axis=1))
     counts = texts.counts.reshape(rows, 3).astype(np.uint32)
-    dense = [densify(view) for view in views]
-    marks = np.stack([view.astype(np.uint8) for view in dense], axis=1)
-    return Sketch(texts.hashes, counts, _same(own, rows), np.stack([bands(view) for view in dense]), marks)
+    fresh, same = _same_views(counts)
+    dense = densify(np.concatenate([bins[:, INPUT], bins[:, RESPONSE], bins.min(axis=1)])[fresh])
+    marks = dense.astype(np.uint8)[same].transpose(1, 0, 2)
+    return Sketch(texts.hashes, counts, _same(own, rows), bands(dense)[:, same].transpose(1, 0, 2), marks)
+
+
+def _same_views(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views worth a signature, numbered view after view, and for each view of each row (3, rows) which of them it has.
+
+    A row with words in one field alone is seen whole as that field.
+    """
+    rows = len(counts)
+    same = np.arange(3 * rows).reshape(3, rows)
+    for field in (INPUT, RESPONSE):
+        alone = np.flatnonzero(counts[:, field] == counts.sum(axis=1))
+        same[WHOLE, alone] = same[field, alone]
+    return np.unique(same, return_inverse=True)
 
 
 def _same(own: Sets, rows: int) -> np.ndarray:
@@ -169,11 +182,19 @@ class Spill:
                     yield base, values
                     base += len(values)
 
-    def keys(self, view: int, band: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Each block's first position and the keys (uint32) of its rows in one band of one view, in order."""
+    def keys(self, view: int, band: int, positions: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Each block's first position and the keys (uint32) of its rows in one band of one view, in order.
+
+        Of `positions`, which ascend: only the blocks that hold some.
+        """
         for base, stop, unit in zip(self._bases.tolist(), self._bases[1:].tolist(), self._units, strict=False):
+            firsts = np.arange(base, stop, BLOCK)
+            if positions is not None:
+                firsts = firsts[np.diff(np.searchsorted(positions, np.append(firsts, stop))) > 0]
+            if len(firsts) == 0:
+                continue
             with (unit / "keys").open("rb", buffering=0) as file:
-                for first in range(base, stop, BLOCK):
+                for first in firsts.tolist():
                     rows = min(BLOCK, stop - first)
                     at = (first - base) * len(VIEWS) * BANDS + (view * BANDS + band) * rows
                     yield first, np.frombuffer(os.pread(file.fileno(), 4 * rows, 4 * at), "<u4")
@@ -181,7 +202,7 @@ class Spill:
     def keys_at(self, view: int, band: int, positions: np.ndarray) -> np.ndarray:
         """Keys of some rows, by ascending position."""
         found = []
-        for first, keys in self.keys(view, band):
+        for first, keys in self.keys(view, band, positions):
             low, high = np.searchsorted(positions, (first, first + len(keys)))
             found.append(keys[positions[low:high] - first])
         return np.concatenate(found) if found else np.zeros(0, np.uint32)

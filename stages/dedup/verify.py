@@ -16,9 +16,9 @@ import numpy as np
 
 from stages.dedup.candidates import load
 from stages.dedup.clusters import Forest
-from stages.dedup.compare import Pairs, reaches
+from stages.dedup.compare import Pairs, Score, reaches
 from stages.dedup.minhash import BINS
-from stages.dedup.spill import INPUT, OF_VIEW, REJECTED, RESPONSE, Spill
+from stages.dedup.spill import INPUT, OF_VIEW, RESPONSE, WHOLE, Spill
 
 SLACK = 20  # bins: 3.5 standard deviations of an estimate at a similarity of 0.5, 3.9 at 0.7
 _FIRST, _TURN = 64, 1 << 17  # pairs put in the order of their rows: at first, and at most
@@ -98,24 +98,28 @@ def _apart(pairs: Pairs, index: np.ndarray, forest: Forest, view: int) -> Iterat
             yield chunk[forest.find(pairs.a[chunk]) != forest.find(pairs.b[chunk])]
 
 
-def _judge(
-    pairs: Pairs, chunk: np.ndarray, score: tuple[np.ndarray, np.ndarray], view: int, rules: Rules
-) -> np.ndarray:
+def _judge(pairs: Pairs, chunk: np.ndarray, score: Score, view: int, rules: Rules) -> np.ndarray:
     """Of pairs whose view reaches `remove`: in the whole, those of which each field does; in the response, all."""
     holds = reaches(*score, rules.remove)
     chunk, (inter, union) = chunk[holds], (part[holds] for part in score)
     if len(chunk) == 0:
         return np.zeros(0, PAIR)
-    fields = {field: pairs.jaccard(chunk, (field,)) for field in (INPUT, RESPONSE, REJECTED)}
+    fields = pairs.by_field(chunk, (inter, union)) if view == WHOLE else {INPUT: pairs.jaccard(chunk, (INPUT,))}
     found = np.zeros(len(chunk), PAIR)
     found["a"], found["b"], found["inter"], found["union"] = pairs.first[chunk], pairs.second[chunk], inter, union
     found["input_inter"], found["input_union"] = fields[INPUT]
+    if view == WHOLE:
+        holds = _each_holds(pairs, chunk, fields, rules)
+        chunk, found = chunk[holds], found[holds]
     found["differing"] = pairs.differing(chunk, OF_VIEW[view])
-    if view == RESPONSE:
-        return found
+    return found
+
+
+def _each_holds(pairs: Pairs, chunk: np.ndarray, fields: dict[int, Score], rules: Rules) -> np.ndarray:
+    """Which pairs are alike in each field."""
     holds = np.ones(len(chunk), bool)
     for field, (shared, either) in fields.items():
         counts = pairs.where["counts"][:, field]
         short = np.minimum(counts[pairs.a[chunk]], counts[pairs.b[chunk]]) < rules.short
         holds &= np.where(short, shared == either, reaches(shared, either, rules.remove))
-    return found[holds]
+    return holds
