@@ -7,8 +7,9 @@ assistant's. The flat record holds the transcript up to the last choice, and tha
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,8 @@ GROUP = "participant"
 REPAIRS = ("newlines", "controls", "nfc")  # white space at the edges of a transcript is part of it
 CHOICES = ()
 
-CHOICE = re.compile(r"<<(.*?)>>", re.S)
+CHOICE = re.compile(rb"<<(.*?)>>", re.S)
+ROLES = pa.array(["user", "assistant"])
 
 
 def raw(params: Source) -> pa.Schema:
@@ -29,36 +31,48 @@ def raw(params: Source) -> pa.Schema:
 
 
 def draft(batch: pa.RecordBatch, file: str, params: Source) -> pa.RecordBatch:
-    rows = [_transcript(text) for text in batch["text"].to_pylist()]
-    fields = {
-        name: pa.array([row[name] for row in rows], pa.string()) for name in ("input", "response", "reject", "message")
-    }
+    # Rows have thousands of turns: those of one row at a time are objects of Python.
+    rows = [_transcript(text.as_py()) for text in batch["text"].cast(pa.binary())]
+    none = pa.array([row.turns is None for row in rows], pa.bool_())
     # A participant's number means something only inside its experiment. Experiment names may look like paths:
     # never use them as one.
     person = pc.binary_join_element_wise(batch["experiment"], batch["participant"], " participant ")
     return drafts(
         len(batch),
-        **fields,
+        input=pa.array([row.input for row in rows], pa.string()),
+        response=pa.array([row.response for row in rows], pa.string()),
+        reject=pc.if_else(none, "no_choice", None),
+        message=pc.if_else(none, "the transcript has no choice between << and >>", None),
         type="behavioral-experiment",
         tags=["experiment"],
-        turns=pa.array([row["turns"] for row in rows], pa.list_(TURN)),
+        turns=_lists([row.turns for row in rows], none),
         group=person,
         meta=_meta(batch),
     )
 
 
-def _transcript(text: str) -> dict[str, Any]:
+class Transcript(NamedTuple):
+    """One row; all None where it has no choice."""
+
+    input: bytes | None = None
+    response: bytes | None = None
+    turns: pa.StructArray | None = None
+
+
+def _transcript(text: bytes) -> Transcript:
     pieces = CHOICE.split(text)
     if len(pieces) == 1:
-        reason = {"reject": "no_choice", "message": "the transcript has no choice between << and >>"}
-        return {"input": None, "response": None, "turns": None} | reason
-    turns = [
-        {"role": "assistant" if place % 2 else "user", "content": piece}
-        for place, piece in enumerate(pieces)
-        if piece or place % 2
-    ]
-    last = len(text) - len(pieces[-1]) - len(f"<<{pieces[-2]}>>")
-    return {"input": text[:last], "response": pieces[-2], "turns": turns, "reject": None, "message": None}
+        return Transcript()
+    last = len(text) - len(pieces[-1]) - len(pieces[-2]) - len("<<>>")
+    places = [place for place, piece in enumerate(pieces) if piece or place % 2]
+    turns = [ROLES.take(pa.array(np.array(places) % 2)), pa.array([pieces[place] for place in places], pa.string())]
+    return Transcript(text[:last], pieces[-2], pa.StructArray.from_arrays(turns, fields=list(TURN)))
+
+
+def _lists(turns: list[pa.StructArray | None], none: pa.Array) -> pa.ListArray:
+    ends = np.cumsum([0, *(0 if some is None else len(some) for some in turns)], dtype=np.int32)
+    flat = pa.concat_arrays([pa.array([], TURN), *(some for some in turns if some is not None)])
+    return pa.ListArray.from_arrays(pa.array(ends), flat, type=pa.list_(TURN), mask=none)
 
 
 def _meta(batch: pa.RecordBatch) -> pa.Array:
