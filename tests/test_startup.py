@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import sorts_slowly
+from stages import POOL, sorts_slowly
 from tests.builds import ROOT
 
 STAGES = sorted(
@@ -88,3 +89,16 @@ def test_the_choice_of_sort_is_made_before_numpy_comes_and_leaves_a_users_own_al
     cpu = Path("/proc/cpuinfo")
     assert ("AVX512" in said[0]) == (cpu.exists() and sorts_slowly(cpu.read_text(encoding="utf-8")[:4096]))
     assert said[1] == "X86_V4"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is tuned")
+def test_arrow_allocates_where_numpy_does_but_for_a_user_who_says_otherwise() -> None:
+    tell = "import stages.merge, pyarrow\nprint(pyarrow.default_memory_pool().backend_name)"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", tell], cwd=ROOT, check=True, capture_output=True, text=True,
+            env={"PYTHONPATH": str(ROOT), "PATH": "", **own},
+        ).stdout.strip()
+        for own in ({}, {POOL: "mimalloc"})
+    ]  # fmt: skip
+    assert said == ["system", "mimalloc"]
