@@ -7,11 +7,13 @@ Not declared as a dep of any stage: where a batch runs changes no output.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
 import itertools
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
@@ -94,6 +96,7 @@ def _function(pickled: bytes) -> Callable[[Any], Any]:
 def _start_worker() -> None:
     """Ctrl-C is the parent's to handle, and a worker ends with its parent even when that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(os._exit, 0)
     without_pandas()
     reuse_memory()
     if sys.platform == "linux":
