@@ -133,7 +133,7 @@ def nfkc(texts: pa.StringArray) -> pa.StringArray:
 # C0 (but tab and line feed), DEL, C1, and the byte order mark. Zero-width joiners stay: emoji need them.
 _CONTROL = "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u0080-\u009f\ufeff]"
 # Outside these ranges a text may change under NFC; inside it cannot.
-_MAYBE_NOT_NFC = "[^\x00-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\ufe0f\U0001f300-\U0001fa6f]"
+_MAYBE_NOT_NFC = "[^\x00-\u02ff\u200b-\u2027\u2030-\u205e\u20a0-\u20bf\u2600-\u27bf\ufe0f\U0001f300-\U0001fa6f]"
 
 _NO_CONTROL = np.isin(np.arange(32), [0, 9, 10, 13])  # NUL parts the texts; CR is another repair's
 
@@ -178,9 +178,9 @@ def _maybe_not_nfc(joined: bytes) -> bool:
         return False
     starts, stops = _runs(joined)
     runs = {joined[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)}
-    fresh = pa.array(list(runs - _known.keys()), pa.binary()).cast(pa.string())
     if len(_known) > _CACHE_RUNS:
         _known.clear()
+    fresh = pa.array(list(runs - _known.keys()), pa.binary()).cast(pa.string())
     flags = pc.match_substring_regex(fresh, _MAYBE_NOT_NFC).to_pylist()
     found = {run.encode(): flag for run, flag in zip(fresh.to_pylist(), flags, strict=True)}
     _known.update((run, flag) for run, flag in found.items() if len(run) <= _CACHE_BYTES)

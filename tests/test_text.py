@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,20 @@ def test_repairs(value: str, mended: str, edits: list[str]) -> None:
 
 def test_only_the_wanted_repairs_are_made() -> None:
     assert repaired(" a\r\nb ", ("newlines",)) == (" a\nb ", ["newlines"])
+
+
+def test_a_full_cache_forgets_no_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_CACHE_RUNS", 0)
+    for _ in range(2):
+        assert text.repair(pa.array(["e\u0301"]))[0].to_pylist() == ["\u00e9"]
+
+
+def test_what_needs_no_composition_has_none() -> None:
+    spared = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    alone = pa.array(spared).filter(pc.invert(pc.match_substring_regex(pa.array(spared), text._MAYBE_NOT_NFC)))
+    after = pc.binary_join_element_wise("a", alone, "a", "")
+    for texts in (alone, after):
+        assert pc.utf8_normalize(texts, form="NFC").equals(texts)
 
 
 def test_null_stays_null() -> None:

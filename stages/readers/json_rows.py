@@ -18,6 +18,7 @@ import pyarrow as pa
 from stages.errors import SourceError
 from stages.readers.rows import BYTES, CHUNK, LONGEST, RAW_JSON, ROWS, Fault, Read, Unit, check_columns, shown
 
+FEW = 8  # rows; so many are decoded one by one where one of them is none
 _MARK = b"\xef\xbb\xbf"  # a byte order mark
 
 
@@ -113,14 +114,21 @@ class _Batch:
         room = texts[: ROWS - self.count()]
         sizes = np.cumsum(room.stops - room.starts)
         some = room[: int(np.searchsorted(sizes, BYTES - self._size)) + 1]
-        rows = self._decoder.together(some)
-        if rows is None:
-            self._add_each(some)
-        else:
-            self._numbers += range(some.row, some.row + len(some))
-            self._rows += rows
-            self._size += int(sizes[len(some) - 1])
+        self._decode(some)
         return texts[len(some) :]
+
+    def _decode(self, texts: _Texts) -> None:
+        rows = self._decoder.together(texts)
+        if rows is not None:
+            self._numbers += range(texts.row, texts.row + len(texts))
+            self._rows += rows
+            self._size += int((texts.stops - texts.starts).sum())
+        elif len(texts) > FEW:
+            half = len(texts) // 2
+            self._decode(texts[:half])
+            self._decode(texts[half:])
+        else:
+            self._add_each(texts)
 
     def _add_each(self, texts: _Texts) -> None:
         for number, text in texts.each():
@@ -133,8 +141,9 @@ class _Batch:
                 self._rows.append(row)
 
     def read(self) -> Read:
+        rows, self._rows = self._rows, []  # whoever reads the batch works while this waits
         fields = enumerate(self._decoder.schema)
-        columns = [_array(list(map(attrgetter(f"f{at}"), self._rows)), field.type) for at, field in fields]
+        columns = [_array(list(map(attrgetter(f"f{at}"), rows)), field.type) for at, field in fields]
         return Read(self._numbers, pa.RecordBatch.from_arrays(columns, schema=self._decoder.schema), self._faults)
 
 
@@ -296,19 +305,22 @@ GUESSES = 8  # braces that may end the last whole object of a buffer
 
 def array_cuts(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     """Places of objects in a JSON array, and their numbers, up to where it cannot be read: reading it tells why."""
-    count = 1
+    row, count = 0, 1
     with contextlib.suppress(SourceError):
-        for number, (at, text) in enumerate(_array_items(file, "", Unit(Path()))):
-            if at >= size * count and text.startswith(b"{"):
-                yield at, number
-                count += 1
+        for places, items in _array_items(file, "", Unit(Path())):
+            if places[-1] >= size * count:
+                for number, (at, text) in enumerate(zip(places, items, strict=True), row):
+                    if at >= size * count and text.startswith(b"{"):
+                        yield at, number
+                        count += 1
+            row += len(items)
 
 
 def _item_stretches(file: BinaryIO, unit: Unit, label: str) -> Iterator[_Texts]:
     row, size, items = unit.row, 0, list[bytes]()
-    for _, item in _array_items(file, label, unit):
-        items.append(item)
-        size += len(item)
+    for _, some in _array_items(file, label, unit):
+        items += some
+        size += sum(map(len, some))
         if size >= CHUNK:
             yield _items(row, items)
             row, size, items = row + len(items), 0, []
@@ -322,8 +334,11 @@ def _items(row: int, items: list[bytes]) -> _Texts:
     return _Texts(row, b"\n".join(items), starts, starts + sizes)
 
 
-def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, bytes]]:
-    """The items of a unit of a JSON array as texts with their places, streamed; also those that are no objects."""
+Items = tuple[list[int], list[bytes]]  # of an array, at least one: their places in the file, and their texts
+
+
+def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[Items]:
+    """The items of a unit of a JSON array, some at a time, streamed; also those that are no objects."""
     base = file.seek(unit.start)
     buffer, at, depth, start = b"", 0, int(unit.start > 0), 0
     while True:
@@ -334,13 +349,14 @@ def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, 
         base, at, start = base + start, at - start, 0
         if depth:
             depth, at = 1, 0  # once more from where the item begins that the last chunk cut
-            for place, text in _whole_objects(buffer):
-                yield base + place, text
-                at = start = place + len(text)
+            places, texts = _whole_objects(buffer)
+            if texts:
+                at = start = places[-1] + len(texts[-1])
+                yield [base + place for place in places], texts
         while True:
             while depth == 1 and at == start and (item := _FLAT.match(buffer, at)):
                 at = start = item.end()
-                yield base + item.start(1), item[1]
+                yield [base + item.start(1)], [item[1]]
             if not (token := _next_token(buffer, at, last=not chunk)):
                 break
             at = token.end()
@@ -355,7 +371,7 @@ def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, 
             elif mark in b"]}" and len(mark) == 1:
                 depth -= 1
                 if depth == 1:
-                    yield base + start, buffer[start:at]
+                    yield [base + start], [buffer[start:at]]
                     start = at
                 elif depth == 0:
                     yield from _strays(base + start, buffer[start : token.start()])
@@ -371,8 +387,8 @@ def _array_items(file: BinaryIO, label: str, unit: Unit) -> Iterator[tuple[int, 
             raise SourceError(f"{label} has an item of more than {LONGEST} bytes in its JSON array: check the file")
 
 
-def _whole_objects(buffer: bytes) -> Iterator[tuple[int, bytes]]:
-    """The objects that a stretch of an array begins with, by place: as many as one look can tell, none where it cannot.
+def _whole_objects(buffer: bytes) -> Items:
+    """The objects that a stretch of an array begins with: as many as one look can tell, none where it cannot.
 
     Where everything up to a brace decodes as items of an array, the last item ends there: no string is open. That
     is ten times faster than to look for every quote.
@@ -381,20 +397,26 @@ def _whole_objects(buffer: bytes) -> Iterator[tuple[int, bytes]]:
     for _ in range(GUESSES):
         stop = buffer.rfind(b"}", 0, stop)
         if stop < 0:
-            return
+            break
         if buffer[stop + 1 : stop + 64].lstrip()[:1] not in (b",", b"]"):
             continue
         try:
-            items = [bytes(item) for item in _ITEMS.decode(b"[%b]" % buffer[: stop + 1].lstrip(b", \t\r\n"))]
+            items = list(map(bytes, _ITEMS.decode(b"[%b]" % buffer[: stop + 1].lstrip(b", \t\r\n"))))
         except _BROKEN:
             continue
-        if all(item.startswith(b"{") for item in items):
-            at = 0
-            for item in items:
-                at = buffer.index(b"{", at)
-                yield at, item
-                at += len(item)
-        return
+        if all(map(bytes.startswith, items, itertools.repeat(b"{"))):
+            return _places(buffer, items), items
+        break
+    return [], []
+
+
+def _places(buffer: bytes, objects: list[bytes]) -> list[int]:
+    places, at = [], 0
+    for item in objects:
+        at = buffer.index(b"{", at)
+        places.append(at)
+        at += len(item)
+    return places
 
 
 def _next_token(buffer: bytes, at: int, last: bool) -> re.Match[bytes] | None:
@@ -404,8 +426,8 @@ def _next_token(buffer: bytes, at: int, last: bool) -> re.Match[bytes] | None:
     return None if quote >= 0 and not last else token
 
 
-def _strays(at: int, text: bytes) -> Iterator[tuple[int, bytes]]:
-    yield from ((at, piece) for piece in text.split(b",") if piece.strip())
+def _strays(at: int, text: bytes) -> Iterator[Items]:
+    yield from (([at], [piece]) for piece in text.split(b",") if piece.strip())
 
 
 def _check_keys(stretches: Iterable[_Texts | Fault], schema: pa.Schema, label: str) -> None:
