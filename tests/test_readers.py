@@ -377,7 +377,7 @@ def test_lines_read_together_are_what_each_is_by_itself(
     path = folder / "together.jsonl"
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("CHUNK", chunk), ("ROWS", rows), ("BYTES", size), ("LONGEST", longest)):
+        for name, value in (("CHUNK", chunk), ("ROWS", rows), ("BYTES", size), ("LONGEST", longest), ("FEW", 2)):
             patch.setattr(json_rows, name, value)
         found = [_batch(batch) for batch in readers.read(Unit(path), ABC, "x")]
         cuts = [_batch(batch) for unit in readers.units(path, cut) for batch in readers.read(unit, ABC, "x")]
