@@ -24,7 +24,7 @@ import numpy as np
 
 from stages.dedup.minhash import BANDS
 from stages.dedup.shingles import distinct
-from stages.dedup.spill import OF_VIEW, RESPONSE, Spill, ranges
+from stages.dedup.spill import INPUT, OF_VIEW, RESPONSE, Spill, ranges
 
 WIDE, HEADS, AGAIN, NEXT = 64, 8, 8, 8
 ENTRIES = 1 << 21  # keys sorted at once
@@ -44,12 +44,18 @@ def collapse(folder: Path, view: int, short: int) -> int:
     """Write which rows look for others in this view, and the pairs of those that need not; return how many pairs.
 
     A row without text in the view does not, nor, in the view of responses, one that may not be removed or has fewer
-    words than `short`: short answers are alike without being copies.
+    words than `short`: short answers are alike without being copies. Where no row holds anything but an input, none
+    does in the view of inputs, which is that of wholes again.
     """
     spill = Spill(folder)
     leads = np.zeros(spill.rows, np.uint8)
+    answered = False
     for first, rows in spill.blocks():
-        leads[first : first + len(rows)] = _has_text(spill, first, rows, view, short)
+        counts = spill.where(np.arange(first, first + len(rows)))["counts"]
+        leads[first : first + len(rows)] = _has_text(counts, rows, view, short)
+        answered |= bool(counts[:, INPUT + 1 :].any())
+    if view == INPUT and not answered:
+        leads[:] = 0
     found = []
     for turn in range(passes(spill.rows)):
         positions, same, ranks = _same_content(spill, leads, view, turn)
@@ -64,11 +70,11 @@ def collapse(folder: Path, view: int, short: int) -> int:
     return _save(folder, view, "same", found)
 
 
-def _has_text(spill: Spill, first: int, rows: np.ndarray, view: int, short: int) -> np.ndarray:
-    counts = spill.where(np.arange(first, first + len(rows)))["counts"][:, OF_VIEW[view]].sum(axis=1)
+def _has_text(counts: np.ndarray, rows: np.ndarray, view: int, short: int) -> np.ndarray:
+    words = counts[:, OF_VIEW[view]].sum(axis=1)
     if view == RESPONSE:
-        return (counts >= short) & (rows["removable"] > 0)
-    return counts > 0
+        return (words >= short) & (rows["removable"] > 0)
+    return words > 0
 
 
 def _same_content(spill: Spill, leads: np.ndarray, view: int, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -137,6 +137,15 @@ def test_question_and_answer_in_the_other_fields_are_not_the_same_row(tmp_path: 
     assert groups(found) == {frozenset({0, 1})}
 
 
+def test_rows_that_hold_nothing_but_an_input_are_looked_through_once(tmp_path: Path) -> None:
+    rows: list[Row] = [(" ".join(filter(None, row)), None, None) for row in corpus(7)]
+    stranger: Row = ("zzz", " ".join(sentence(random.Random(7), 40)), None)
+    alone, beside = search(tmp_path / "alone", rows), search(tmp_path / "beside", [*rows, stranger])
+    assert len(alone.near.row) > 50 and len(groups(alone)) > 30
+    assert removals(alone) == removals(beside) and groups(alone) == groups(beside)
+    assert 2 * alone.counts["candidates"] == beside.counts["candidates"] > 0
+
+
 def test_rows_without_text_are_like_no_other(tmp_path: Path) -> None:
     found = search(tmp_path, [("", "", None), ("", "", None), ("", ANSWER, None), ("", QUESTION, None)])
     assert found.removed.tolist() == []
