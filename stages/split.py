@@ -30,7 +30,7 @@ from stages.layout import LEDGER, MERGED_TABLE, SPLIT_TABLE
 from stages.ledger import Ledger
 from stages.params import Decontaminate, Split
 from stages.splice import Splice
-from stages.storage import ParquetSink, Stretch, read_batches, read_stretch, stretches
+from stages.storage import ParquetSink, Stretch, pieces, read_batches, read_stretch, stretches
 
 SIDES = ("train", "validation", "test", "held_out")
 TRAIN, VALIDATION, TEST, HELD_OUT = range(len(SIDES))
@@ -113,7 +113,8 @@ def _look(merged: Path, split: Split, guard: Decontaminate, stretch: Stretch) ->
 def _keys(inputs: pa.Array, groups: pa.Array) -> np.ndarray:
     """Hashes of folded input and group for each row; dtype KEY."""
     keys = np.zeros(len(inputs), KEY)
-    for prefix, hashes in (("", hash128(text.fold_or_nfkc(inputs))), ("group_", hash128(groups))):
+    folded = np.concatenate([hash128(inputs[:0]), *(hash128(text.fold_or_nfkc(some)) for some in pieces(inputs))])
+    for prefix, hashes in (("", folded), ("group_", hash128(groups))):
         keys[f"{prefix}hi"], keys[f"{prefix}lo"] = hashes["hi"], hashes["lo"]
     return keys
 

@@ -18,6 +18,7 @@ from stages import footers, text
 from stages.errors import DamagedError, LawError
 
 ROWS, BYTES = 4096, 32 << 20  # a row group ends at either, whatever batches came in
+PIECE = 2 << 20  # bytes of texts that are folded at once: folding holds some copies of them
 STRETCH, GROUPS = 16 << 20, 4  # a stretch ends at either: bytes of its row groups, which say little of like texts
 
 
@@ -188,6 +189,20 @@ def row_bytes(array: pa.Array | pa.RecordBatch) -> np.ndarray:
     if pa.types.is_struct(kind):
         return sum((row_bytes(field) for field in array.flatten()), np.zeros(len(array), np.int64))
     return np.full(len(array), 8, np.int64)
+
+
+def pieces(texts: pa.StringArray, size: int = PIECE) -> Iterator[pa.StringArray]:
+    """The texts in their order, at most `size` bytes at a time; a longer one stands alone.
+
+    >>> [piece.to_pylist() for piece in pieces(pa.array(["a", "b", "long", None, "c"]), 2)]
+    [['a', 'b'], ['long'], [None, 'c']]
+    """
+    ends, start = np.cumsum(row_bytes(texts)), 0
+    while start < len(texts):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + size, side="right")), start + 1)
+        yield texts.slice(start, stop - start)
+        start = stop
 
 
 class ParquetSink:
