@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +42,18 @@ def test_a_part_of_the_row_groups_reads_as_in_the_whole(tmp_path: Path, size: in
     assert pa.Table.from_batches(read_rows(path, 30, 99)).equals(TABLE.slice(30, 69))
     batches = [batch for stretch in stretches(path) for batch in read_stretch(path, stretch)]
     assert pa.Table.from_batches(batches).equals(TABLE)
+
+
+def test_what_is_kept_of_a_row_group_does_not_grow_with_its_columns(tmp_path: Path) -> None:
+    wide = pa.table({f"column {n}": ["text"] * 100 for n in range(60)})
+    path = written(tmp_path / "wide.parquet", wide, 1)
+    assert row_count(written(tmp_path / "table.parquet", TABLE, 64)) == ROWS  # what is made once is there
+    tracemalloc.start()
+    assert row_count(path) == 100
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < pq.read_metadata(path).serialized_size / 2
+    assert ParquetReader(path, groups=[99]).read(0).num_columns == 60
 
 
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
