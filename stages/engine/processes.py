@@ -57,16 +57,21 @@ def shared(workers: int) -> Iterator[Each]:
 def _in_order(
     submit: Callable[[Item], Future[Result]], function: Callable[[Item], Result], items: Iterable[Item], others: int
 ) -> Iterator[Result]:
-    """Results in the order of the items: the others are kept at work first, then the next item is done here."""
-    left, begun = iter(items), deque[Future[Result]]()
+    """Results in the order of the items: the others are kept at work first, then the next item is done here.
+
+    Nobody has one that waits before the others have started, and of the last ones: who is free takes the next.
+    """
+    left, known, begun, first = iter(items), deque[Item](), deque[Future[Result]](), None
     while True:
-        room = READY * (others + 1) - len(begun)
-        busy = sum(not result.done() for result in begun)
-        begun.extend(submit(item) for item in itertools.islice(left, max(0, min(AHEAD * others - busy, room))))
+        known.extend(itertools.islice(left, AHEAD * others + 1 - len(known)))
+        room, busy = READY * (others + 1) - len(begun), sum(not result.done() for result in begun)
+        while known and room and busy < others * (AHEAD if first and first.done() and len(known) > 1 else 1):
+            begun.append(submit(known.popleft()))
+            first, room, busy = first or begun[-1], room - 1, busy + 1
         if begun and begun[0].done():
             yield begun.popleft().result()
-        elif own := list(itertools.islice(left, int(len(begun) < READY * (others + 1)))):
-            begun.append(_done(function, own.pop()))
+        elif known and room:
+            begun.append(_done(function, known.popleft()))
         elif begun:
             yield begun.popleft().result()
         else:
