@@ -307,7 +307,7 @@ def _described(folder: Path, made: list[Made], run: Run) -> Iterator[dict[str, A
             "split": one.split,
             "rows": one.rows if path in known else None,
             "bytes": path.stat().st_size,
-            "sha256": sha256(path),
+            "sha256": one.sha256 or sha256(path),
             "tokens": None if run.unit == tokens.CHARACTERS else one.length,
             "characters": one.length if run.unit == tokens.CHARACTERS else None,
             "refused": refused,

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import engine, errors, ledger, params, readers, record, sources, text
+from stages.engine import Each
 from stages.engine.keys import KeySpill, PlaceSpill, hash128, hexes, run_starts
 from stages.errors import SourceError
 from stages.files import atomic, read_json, renamed, scratch
@@ -76,7 +77,7 @@ def main(key: str) -> None:
                 fates = None
                 if spills and hasattr(sources.load(key), "gather"):
                     last = functools.partial(_gathered, key, source, receipt, spills)
-                    fates = _fates(key, source, spills, folder)
+                    fates = _fates(each, key, source, spills, folder)
                 _second_pass(each(last, _some(spills, *_numbers(spills, folder), fates)), records, quarantine, account)
         ledger.write(LEDGER / "normalize" / f"{key}.json", account)
 
@@ -420,7 +421,7 @@ def _renumbered(key: str, some: Some) -> Made:
 # --- a source that makes records of several rows -----------------------------------------------------------
 
 
-def _fates(key: str, source: Source, spills: list[Path], folder: Path) -> PlaceSpill:
+def _fates(each: Each, key: str, source: Source, spills: list[Path], folder: Path) -> PlaceSpill:
     """What the source says becomes of each row."""
     module = sources.load(key)
     counts = [path.with_suffix(".keys").stat().st_size // KEY.itemsize for path in spills]
@@ -433,7 +434,7 @@ def _fates(key: str, source: Source, spills: list[Path], folder: Path) -> PlaceS
             yield found
             place += count
 
-    return module.gather(entries(), sum(counts), folder, source)
+    return module.gather(entries(), sum(counts), folder, source, each)
 
 
 def _gathered(key: str, source: Source, receipt: dict[str, Any], spills: list[Path], some: Some) -> Made:

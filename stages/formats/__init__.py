@@ -18,6 +18,7 @@ Rows come as whole columns and have passed `stages.entering`. Most formats are J
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -57,6 +58,7 @@ class Made(NamedTuple):
     rows: int
     length: int | None  # of its rows' texts
     memory: int | None = None  # bytes of its rows in Arrow, where somebody asks for them
+    sha256: str | None = None  # hex, where the writer saw every byte
 
 
 Message = dict[str, str]
@@ -184,18 +186,20 @@ class Shards:
         with memoryview(data) as whole:
             for begin, end in zip(begins[[0, *(gaps + 1)]].tolist(), ends[[*gaps, -1]].tolist(), strict=True):
                 self._file.write(whole[begin:end])
+                self._hash.update(whole[begin:end])
 
     def _next(self) -> None:
         self._end()
         self._part = self._path.with_name(f"{self._path.name}.{len(self._made)}.part")
         self._part.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._part.open("wb", buffering=1 << 20)
+        self._hash = hashlib.sha256()
         self._bytes = self._rows = self._length = 0
 
     def _end(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._made.append(Made(self._part, self._split, self._rows, self._length))
+            self._made.append(Made(self._part, self._split, self._rows, self._length, sha256=self._hash.hexdigest()))
         self._file = None
 
     def close(self) -> list[Made]:

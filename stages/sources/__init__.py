@@ -11,7 +11,7 @@ A source is a module `stages/sources/<key>.py` with
   of the source that cannot be read;
 - optional, where one record needs several rows: `INDEX`, a numpy dtype with the fields `place` (of a row among all)
   and `unit`; `index(drafts, texts)`, that of a batch, which leaves the texts that other rows may need in a file;
-  `gather(index, total, folder, params)`, from those of all units to what becomes of each row, by place; and
+  `gather(index, total, folder, params, each)`, from those of all units to what becomes of each row, by place; and
   `render(drafts, first, fates, texts)`, the final drafts of a batch, with the files of all units at hand.
 """
 
@@ -30,6 +30,7 @@ from stages.params import Source
 from stages.record import TURN
 
 if TYPE_CHECKING:
+    from stages.engine import Each
     from stages.engine.keys import PlaceSpill
 
 # What a source module makes of its rows; `normalize` adds the rest of the record.
@@ -60,7 +61,7 @@ class Module(Protocol):
     CHOICES: tuple[str, ...]
     INDEX: np.dtype
     index: Callable[[pa.RecordBatch, BinaryIO], np.ndarray]
-    gather: Callable[[Iterable[np.ndarray], int, Path, Source], PlaceSpill]
+    gather: Callable[[Iterable[np.ndarray], int, Path, Source, Each], PlaceSpill]
     render: Callable[[pa.RecordBatch, int, np.ndarray, Callable[[int], Path]], pa.RecordBatch]
 
     def raw(self, params: Source) -> pa.Schema: ...

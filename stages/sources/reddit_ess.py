@@ -7,6 +7,7 @@ one's, each used once, at most `pairs.max_per_post` pairs a post. The label says
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import text
+from stages.engine import Each
 from stages.engine.keys import KeySpill, PlaceSpill, hash128, run_starts
 from stages.errors import ParamsError
 from stages.params import Pairs, Source
@@ -146,13 +148,13 @@ def index(batch: pa.RecordBatch, texts: BinaryIO) -> np.ndarray:
     return found
 
 
-def gather(index: Iterable[np.ndarray], total: int, folder: Path, params: Source) -> PlaceSpill:
+def gather(index: Iterable[np.ndarray], total: int, folder: Path, params: Source, each: Each) -> PlaceSpill:
     """What becomes of each of `total` comments (dtype FATE): a record, or a part of another one, with the reason."""
     comments, fates = KeySpill(folder / "comments", INDEX), PlaceSpill(folder / "fates", FATE, total)
     for found in index:
         comments.add(found)
-    for part in comments.partitions():
-        fates.add(_pair(part, params.pairs or Pairs()))
+    for made in each(functools.partial(_pair, limits=params.pairs or Pairs()), comments.partitions()):
+        fates.add(made)
     return fates
 
 
