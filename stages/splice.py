@@ -38,9 +38,9 @@ class Splice:
         with pa.BufferReader(parquet_file(pa.RecordBatch.from_pylist([], schema))) as empty:
             self._footer, _, _ = _footer(empty, path)
         self._rows = self._footer.pop(ROWS)[1]
-        self._groups: list[bytes] = []  # their indexes' places count from the first index
-        # The indexes, 20 kB a row group of texts: on disk, in files without a name.
-        self._bounds, self._offsets = (TemporaryFile(dir=path.parent) for _ in range(2))  # noqa: SIM115 - till `close`
+        self._groups: list[int] = []  # bytes of what the footer says of each; its indexes' places count from the first
+        # That, 7 kB a row group of texts, and the indexes, 20: on disk, in files without a name.
+        self._said, self._bounds, self._offsets = (TemporaryFile(dir=path.parent) for _ in range(3))  # noqa: SIM115 - till `close`
 
     def add(self, path: Path) -> None:
         """Append the row groups of a Parquet file. Raises as `add_file`."""
@@ -66,7 +66,7 @@ class Splice:
                 for page in PAGES:
                     _move(column[META][1], page, moved)
                 self._index(column, indexes, start, moved)
-            self._groups.append(thrift.written(group))
+            self._groups.append(self._said.write(thrift.written(group)))
 
     def _index(self, column: Struct, indexes: bytes, start: int, moved: int) -> None:
         """Keep the indexes of a column's chunk: the bounds as they are, the offsets moved with their pages."""
@@ -89,12 +89,14 @@ class Splice:
         thrift.put_list(GROUPS, ROWS, STRUCT, len(self._groups), footer)
         start = self._out.tell()
         self._out.write(footer)
-        for made in self._groups:
-            group = thrift.read(made)
-            for column in _items(group[COLUMNS]):
-                _move(column, BOUNDS, bounds)
-                _move(column, OFFSETS, offsets)
-            self._out.write(thrift.written(group))
+        self._said.seek(0)
+        with self._said:
+            for length in self._groups:
+                group = thrift.read(self._said.read(length))
+                for column in _items(group[COLUMNS]):
+                    _move(column, BOUNDS, bounds)
+                    _move(column, OFFSETS, offsets)
+                self._out.write(thrift.written(group))
         footer.clear()
         thrift.put_fields({n: f for n, f in self._footer.items() if n > GROUPS}, GROUPS, footer)
         footer.append(0)
