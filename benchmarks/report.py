@@ -108,6 +108,15 @@ class Bench:
             return usage
         return self.project(rows, workers).stage(*words)
 
+    def alone(self, rows: int) -> dict[str, float]:
+        """CPU seconds of each row of the table that one process does alone, after `steps`."""
+        found: dict[str, float] = {}
+        for words, name in STEPS.items():
+            stage = ("merge",) if words == ("near",) else words
+            project = self.project(rows, near=words == ("near",))
+            found[name] = found.get(name, 0.0) + self._kept(f"{rows} rows, alone: {' '.join(words)}", lambda: _alone(project, stage))  # fmt: skip # noqa: B023
+        return found
+
     def floor(self, rows: int) -> Usage:
         root = self.project(rows).root
         return self.once(
@@ -134,6 +143,12 @@ class Bench:
 
 def _core_of(found: dict[str, Usage]) -> Usage:
     return sum((use for name, use in found.items() if name != STEPS["near",]), NONE)
+
+
+def _alone(project: Project, words: tuple[str, ...]) -> float:
+    command = [sys.executable, "-m", "benchmarks.alone", *words]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return float(subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True, check=True).stdout.split()[-1])  # fmt: skip
 
 
 # --- sections --------------------------------------------------------------------------------------------------

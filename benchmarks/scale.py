@@ -23,13 +23,8 @@ RATE = 200e6  # bytes/s that one process reads or writes on shared storage
 NEAR = STEPS["near",]
 
 
-def serial(two: Usage) -> float:
-    """CPU seconds a row of the stage's own process beside two workers: what no machine more takes from it."""
-    return two.own / LARGE
-
-
 def page(bench: Bench) -> str:
-    one, two, large, largest = bench.steps(LARGE, 1), bench.steps(LARGE, 2), bench.whole(LARGE), bench.whole(LARGEST)
+    one, alone, large, largest = bench.steps(LARGE, 1), bench.alone(LARGE), bench.whole(LARGE), bench.whole(LARGEST)
     size = bench.size(LARGE) * 1e6
     lines = [
         "# A terabyte, and a billion rows",
@@ -38,16 +33,15 @@ def page(bench: Bench) -> str:
         "",
     ]
     lines += table(
-        f"stage, {LARGE:,} rows | CPU s per 100k rows | per GB | of them, beside two workers, the stage's own process",
+        f"stage, {LARGE:,} rows | CPU s per 100k rows | per GB | per 100k rows, what one process does alone",
         [
-            f"{name} | {use.cpu / LARGE * 1e5:.2f} | {use.cpu / size * 1e9:.1f} | "
-            + (f"{serial(two[name]) * 1e5:.2f}" if name in two else "as exact")
+            f"{name} | {use.cpu / LARGE * 1e5:.2f} | {use.cpu / size * 1e9:.1f} | {alone[name] / LARGE * 1e5:.2f}"
             for name, use in one.items()
         ],
     )
     lines += _shuffle(bench)
     lines += ["## The model", ""]
-    lines += _model(one, two, _growth(largest, large), size)
+    lines += _model(one, alone, _growth(largest, large), size)
     lines += _checked(largest, large)
     return "\n".join(lines) + "\n"
 
@@ -95,24 +89,23 @@ def _growth(largest: dict[str, Usage], large: dict[str, Usage]) -> float:
     return max(0.0, largest[NEAR].peak - large[NEAR].peak) * 1e6 / (LARGEST - LARGE)
 
 
-def _model(one: dict[str, Usage], two: dict[str, Usage], growth: float, size: float) -> list[str]:
+def _model(one: dict[str, Usage], alone: dict[str, float], growth: float, size: float) -> list[str]:
     """Hours and dollars for two targets."""
     bytes_row = size / LARGE
     found = []
     for what, rows in (("1 TB", 1e12 / bytes_row), ("1 billion rows", 1e9)):
         for machines in (1, 4, 16):
-            hours = alone = cpu = 0.0
+            hours = single = cpu = 0.0
             for name, use in one.items():
                 if name == STEPS["merge",]:
                     continue  # the merge with near-duplicates holds it
-                pair = two.get(name, two[STEPS["merge",]])
-                own = serial(pair) * rows
+                own = alone[name] / LARGE * rows
                 cpu += use.cpu / LARGE * rows
-                alone += own
+                single += own
                 hours += max(own, use.cpu / LARGE * rows / (machines * CORES))  # it works while the others do
             found.append(
                 f"{what} | {rows / 1e6:,.0f} M | {cpu / 3600:,.0f} | {machines} x {CORES} cores | {hours / 3600:.1f} | "
-                f"{alone / 3600:.1f} | {hours / 3600 * machines * PRICE:,.0f}"
+                f"{single / 3600:.1f} | {hours / 3600 * machines * PRICE:,.0f}"
             )
     lines = table("corpus | rows | CPU hours | machines | hours | of which one process alone | dollars", found)
     pages = [
@@ -123,10 +116,10 @@ def _model(one: dict[str, Usage], two: dict[str, Usage], growth: float, size: fl
         "What breaks first, in this order:",
         "",
         f"- **One process alone.** Workers make every table and export in parts, but one process puts these together, sorts keys and takes out duplicates:"
-        f" {_alone(one, two) * 1e9 / 3600:.0f} hours at a billion rows, one core of all that there are. Beyond about {_enough(one, two):.0f} cores"
+        f" {_row(alone) * 1e9 / 3600:.0f} hours at a billion rows, one core of all that there are. Beyond about {_enough(one, alone):.0f} cores"
         " more of them shorten nothing. The way on is a table of many files, which need no putting together.",
-        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {LARGE:,} to {LARGEST:,} rows (page indexes, in files since, and what"
-        f" the footer says of each row group): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.0f} billion rows.",
+        f"- **Memory of that process.** Merge's peak grew by {growth:.0f} bytes a row from {LARGE:,} to {LARGEST:,} rows (of which 1 to 2 are what the"
+        f" footer says of its row groups, on disk since): {MEMORY / 1e9:.0f} GB last for about {MEMORY / max(growth, 1) / 1e9:.0f} billion rows.",
         "- **The shared file system.** Every stage reads its input and writes its output once; merge with near-duplicates reads"
         " its records three times. Nothing but keys is exchanged, so this is the corpus' size times about eight over the rate"
         " of the storage.",
@@ -136,13 +129,14 @@ def _model(one: dict[str, Usage], two: dict[str, Usage], growth: float, size: fl
     return pages
 
 
-def _alone(one: dict[str, Usage], two: dict[str, Usage]) -> float:
-    return sum(serial(two[name]) for name, use in one.items() if name in two)
+def _row(alone: dict[str, float]) -> float:
+    """CPU seconds a row that one process does alone."""
+    return sum(spent for name, spent in alone.items() if name != STEPS["merge",]) / LARGE
 
 
-def _enough(one: dict[str, Usage], two: dict[str, Usage]) -> float:
+def _enough(one: dict[str, Usage], alone: dict[str, float]) -> float:
     """Cores at which all work takes as long as what one process does alone."""
-    return sum(use.cpu for name, use in one.items() if name != STEPS["merge",]) / LARGE / max(_alone(one, two), 1e-9)
+    return sum(use.cpu for name, use in one.items() if name != STEPS["merge",]) / LARGE / max(_row(alone), 1e-9)
 
 
 def main() -> None:
