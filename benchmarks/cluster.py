@@ -29,10 +29,11 @@ from tests.ray_nodes import RAYS_OWN, Cluster, begun, descendants, started, stru
 
 OUT = Path(__file__).with_name("cluster.md")
 KILLED = {  # the stages that are tasks, and their steps
-    ("normalize", "mentalchat16k"): ("first_pass",),
+    ("normalize", "mentalchat16k"): ("first_pass", "renumbered"),
+    ("normalize", "reddit_ess"): ("pair", "gathered"),
     ("screen", "mentalchat16k"): ("screen_group",),
     ("merge",): ("keys", "sketch", "collapse", "search", "verify", "leave"),
-    ("split",): ("look",),
+    ("split",): ("look", "put"),
     ("export", "openai"): ("leave",),
 }
 OUTS = ("normalized", "quarantine", "screened", "merged", "split", "exports", "ledger")
