@@ -102,3 +102,9 @@ def test_arrow_allocates_where_numpy_does_but_for_a_user_who_says_otherwise() ->
         for own in ({}, {POOL: "mimalloc"})
     ]  # fmt: skip
     assert said == ["system", "mimalloc"]
+
+
+@pytest.mark.parametrize("source", [path.stem for path in (ROOT / "stages/sources").glob("[!_]*.py")])
+def test_no_module_of_a_source_loads_pandas(source: str) -> None:
+    tell = f"import stages.sources.{source}, sys\nassert 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", tell], cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})

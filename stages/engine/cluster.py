@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from stages import SORT
+from stages import POOL, SORT
 from stages.engine import Each
 from stages.errors import ParamsError, PipelineError, without_pandas
 from stages.params import Engine
@@ -108,8 +108,9 @@ def _driver(engine: Engine) -> Any:
     import ray
 
     path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
-    # Ray's workers load numpy before us; the rank files of a tokenizer stand on the shared file system
-    passed = {SORT: os.environ.get(SORT), RANKS: os.path.abspath(os.environ[RANKS]) if RANKS in os.environ else None}
+    # Ray's workers load numpy and Arrow before us; the rank files of a tokenizer stand on the shared file system
+    passed = {name: os.environ.get(name) for name in (SORT, POOL)}
+    passed[RANKS] = os.path.abspath(os.environ[RANKS]) if RANKS in os.environ else None
     environment = {"env_vars": {"PYTHONPATH": path, **{name: value for name, value in passed.items() if value}}}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)

@@ -23,7 +23,7 @@ REPAIRS = ("newlines", "controls", "nfc")  # white space at the edges of a trans
 CHOICES = ()
 
 CHOICE = re.compile(rb"<<(.*?)>>", re.S)
-ROLES = pa.array(["user", "assistant"])
+ROLES = ("user", "assistant")  # of even and odd pieces
 
 
 def raw(params: Source) -> pa.Schema:
@@ -65,7 +65,8 @@ def _transcript(text: bytes) -> Transcript:
         return Transcript()
     last = len(text) - len(pieces[-1]) - len(pieces[-2]) - len("<<>>")
     places = [place for place, piece in enumerate(pieces) if piece or place % 2]
-    turns = [ROLES.take(pa.array(np.array(places) % 2)), pa.array([pieces[place] for place in places], pa.string())]
+    roles = [ROLES[place % 2] for place in places]
+    turns = [pa.array(roles, pa.string()), pa.array([pieces[place] for place in places], pa.string())]
     return Transcript(text[:last], pieces[-2], pa.StructArray.from_arrays(turns, fields=list(TURN)))
 
 
